@@ -1,0 +1,384 @@
+"""VMMigration: one live migration of one VM, asked for, decided on and reported in one object."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from vmferry_api.conditions import Condition
+from vmferry_api.durations import Duration, duration_rule
+from vmferry_api.objects import ObjectMeta
+from vmferry_api.policies import MAX_DOWNTIME, Bandwidth, DowntimeRamp, Name, StartOptions, Timeout
+from vmferry_api.quantities import Quantity
+from vmferry_api.schemas import ApiModel, Rule, rules
+
+Text = Annotated[str, Field(max_length=4096)]
+
+
+class PolicyRef(ApiModel):
+    """A MigrationPolicy by name."""
+
+    name: Name = Field(description="The policy's name.")
+
+
+class PolicyOverrides(ApiModel):
+    """Single tunables over the policy's, for this migration only."""
+
+    max_downtime: Duration | None = Field(
+        default=None,
+        description="Over maxDowntime; takes the place of agentDowntimeRamp.",
+        json_schema_extra=rules(duration_rule("maxDowntime", least="1ms", most=MAX_DOWNTIME, example="1s")),
+    )
+    bandwidth: Bandwidth | None = Field(default=None, description="Over the fields of bandwidth.")
+    stalling_limit: Duration | None = Field(
+        default=None,
+        description="Over stallingLimit.",
+        json_schema_extra=rules(duration_rule("stallingLimit")),
+    )
+    progress_timeout: Duration | None = Field(
+        default=None,
+        description="Over progressTimeout.",
+        json_schema_extra=rules(duration_rule("progressTimeout", example="150s")),
+    )
+    timeout: Timeout | None = Field(default=None, description="Over timeout.")
+
+
+def _immutable(field: str) -> Rule:
+    return Rule(
+        rule="self == oldSelf",
+        message=f"{field} is immutable; create another VMMigration instead",
+    )
+
+
+class VMMigrationSpec(ApiModel):
+    """Which VM is to move, from where to where. Immutable but for policyRef, overrides and cancel."""
+
+    object_rules: ClassVar = (
+        Rule(
+            rule="self.sourceNode != self.targetNode",
+            message="targetNode must differ from sourceNode",
+            field_path=".targetNode",
+        ),
+        Rule(
+            rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",
+            message="cancel can't be taken back; create another VMMigration instead",
+            field_path=".cancel",
+        ),
+        Rule(
+            rule="has(self.ttlAfterFinished) == has(oldSelf.ttlAfterFinished)",
+            message="ttlAfterFinished is immutable; create another VMMigration instead",
+        ),
+    )
+
+    vm: Name = Field(
+        description="The libvirt domain on sourceNode, by its name or UUID.",
+        json_schema_extra=rules(_immutable("vm")),
+    )
+    source_node: Name = Field(
+        description="The Node where the VM runs.", json_schema_extra=rules(_immutable("sourceNode"))
+    )
+    target_node: Name = Field(
+        description="The Node where it is to run.", json_schema_extra=rules(_immutable("targetNode"))
+    )
+    policy_ref: PolicyRef | None = Field(
+        default=None, description="The policy for this migration, whatever else would select one."
+    )
+    overrides: PolicyOverrides | None = Field(default=None, description="Single tunables over the policy's.")
+    cancel: bool = Field(
+        default=False,
+        description="true aborts; the VM stays on its source. In post-copy, which nothing can abort, it waits "
+        "for the end. Deleting the object does the same.",
+    )
+    ttl_after_finished: Duration | None = Field(
+        default=None,
+        description="The object is deleted so long after the migration ended. Absent: never.",
+        json_schema_extra=rules(
+            duration_rule("ttlAfterFinished", most="8760h", example="24h"), _immutable("ttlAfterFinished")
+        ),
+    )
+
+
+class Phase(StrEnum):
+    """Where a migration stands. The last three are terminal: written once, never changed."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    POST_COPY = "PostCopy"
+    RECOVERING = "Recovering"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the migration is over."""
+        return self in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}
+
+
+class AppliedPolicy(ApiModel):
+    """The policy in force, and why it is this one."""
+
+    name: str = Field(description="Its name; empty: the built-in default.", max_length=253)
+    generation: int | None = Field(default=None, description="Its metadata.generation.", ge=0)
+    why: Text = Field(default="", description="Why this one, and why not the others.")
+
+
+class VMState(StrEnum):
+    """The state of a domain, in libvirt's words; Absent where libvirt knows none."""
+
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    SHUT_OFF = "ShutOff"
+    CRASHED = "Crashed"
+    OTHER = "Other"
+    ABSENT = "Absent"
+
+
+class VMReport(ApiModel):
+    """A VM as one host sees it."""
+
+    name: str | None = Field(default=None, description="The domain's name.", max_length=253)
+    uuid: str | None = Field(default=None, description="The domain's UUID.", max_length=36)
+    memory: Quantity | None = Field(default=None, description="Its memory, in bytes.")
+    vcpus: int | None = Field(default=None, description="The number of its virtual CPUs.", ge=0)
+    state: VMState = Field(description="Its state on this host.")
+    reason: str | None = Field(
+        default=None, description="libvirt's reason for the state, such as Migrated.", max_length=64
+    )
+
+
+class SourceReport(ApiModel):
+    """What the source node's agent sees."""
+
+    vm: VMReport | None = Field(default=None, description="The VM on the source.")
+    message: Text | None = Field(default=None, description="Why the VM can't leave, for people.")
+    libvirt_version: str | None = Field(default=None, description="Of the source host.", max_length=32)
+    qemu_version: str | None = Field(default=None, description="Of the source host.", max_length=32)
+    features: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None, description="What the host can really do.", max_length=64
+    )
+    dirty_rate: Quantity | None = Field(
+        default=None, description="Measured before the start, in bytes per second."
+    )
+
+
+class TargetReport(ApiModel):
+    """What the target node's agent sees."""
+
+    ready: bool = Field(description="Whether the VM can come.")
+    connect_uri: str | None = Field(
+        default=None,
+        alias="connectURI",
+        description="How the source's libvirt daemon reaches the target's.",
+        max_length=1024,
+    )
+    migration_uri: str | None = Field(
+        default=None,
+        alias="migrationURI",
+        description="Where the target's QEMU listens; without a port libvirt chooses one.",
+        max_length=1024,
+    )
+    vm: VMReport | None = Field(default=None, description="The VM on the target.")
+    libvirt_version: str | None = Field(default=None, description="Of the target host.", max_length=32)
+    qemu_version: str | None = Field(default=None, description="Of the target host.", max_length=32)
+    features: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None, description="What the host can really do.", max_length=64
+    )
+    free_memory: Quantity | None = Field(default=None, description="Of the target host, in bytes.")
+    message: Text | None = Field(default=None, description="Why it isn't ready, for people.")
+
+
+class DesiredState(StrEnum):
+    """What the operator wants of the agent."""
+
+    MIGRATE = "Migrate"
+    ABORT = "Abort"
+
+
+class MigrationTechnique(StrEnum):
+    """How memory is moved."""
+
+    PRE_COPY = "PreCopy"
+    POST_COPY = "PostCopy"
+
+
+class Desired(ApiModel):
+    """The parameters that the operator wants in force; the agent makes them so."""
+
+    object_rules: ClassVar = (
+        Rule(
+            rule="self.revision >= oldSelf.revision",
+            message="desired.revision must not go back",
+            field_path=".revision",
+        ),
+    )
+
+    revision: int = Field(description="Grows by one whenever anything here changes.", ge=1)
+    state: DesiredState = Field(description="Migrate, or Abort: the VM stays on its source.")
+    attempt: int = Field(description="The number of the start in libvirt that is wanted.", ge=1)
+    technique: MigrationTechnique = Field(description="PostCopy: switch over to it in flight.")
+    post_copy_allowed: bool = Field(
+        default=False, description="Start so that post-copy stays possible (VIR_MIGRATE_POSTCOPY)."
+    )
+    suspend: bool = Field(default=False, description="Pause the guest until it has moved.")
+    max_downtime: Duration | None = Field(default=None, description="The downtime that QEMU may take.")
+    agent_downtime_ramp: DowntimeRamp | None = Field(
+        default=None, description="The agent raises the downtime by itself."
+    )
+    bandwidth: Quantity | None = Field(default=None, description="In pre-copy, in bytes per second.")
+    post_copy_bandwidth: Quantity | None = Field(
+        default=None, description="In post-copy, in bytes per second."
+    )
+    start: StartOptions | None = Field(default=None, description="What QEMU fixes at the start.")
+    stalling_limit: Duration = Field(description="When to report stalling; 0s: never.")
+    progress_timeout: Duration = Field(description="When to abort for want of progress; 0s: never.")
+    timeout: Duration | None = Field(default=None, description="When to abort in any case.")
+    report_every: Duration = Field(
+        default=timedelta(seconds=2), description="Progress is reported no oftener than this."
+    )
+    reason: Text = Field(default="", description="Why this revision, for people.")
+
+
+class ApplyError(ApiModel):
+    """A parameter that the host refused."""
+
+    parameter: str = Field(description="The field of `desired`.", max_length=64)
+    message: Text = Field(description="What libvirt said, with its code.")
+
+
+class Applied(ApiModel):
+    """What is in force on the source host."""
+
+    revision: int = Field(description="The revision of `desired` that was carried out.", ge=0)
+    attempt: int = Field(description="The attempt that it was carried out in.", ge=0)
+    time: datetime = Field(description="When.")
+    errors: list[ApplyError] = Field(default=[], description="What the host refused of it.", max_length=16)
+
+
+class Progress(ApiModel):
+    """The source agent's figures, from libvirt's job statistics."""
+
+    percent: int = Field(description="Of the memory; never falls within an attempt.", ge=0, le=100)
+    memory_pass: int = Field(
+        alias="pass", description="The pass over the memory; 1 is the first, full one.", ge=0
+    )
+    remaining: Quantity = Field(description="Bytes left in this pass.")
+    pending: Quantity | None = Field(
+        default=None, description="Bytes that switch-over would have to move, as of the start of the pass."
+    )
+    transferred: Quantity = Field(description="Bytes sent since the attempt began.")
+    total: Quantity = Field(description="The guest's memory as QEMU counts it.")
+    dirty_rate: Quantity | None = Field(
+        default=None,
+        description="How fast the guest writes, in bytes per second; no more than the link carries.",
+    )
+    bandwidth: Quantity | None = Field(
+        default=None, description="What the link carries, in bytes per second."
+    )
+    needed_downtime: Duration | None = Field(
+        default=None, description="How long the guest would stop if it switched over now (from pass 2 on)."
+    )
+    max_downtime: Duration | None = Field(
+        default=None, description="The downtime limit that the agent has set in QEMU."
+    )
+    throttle: int | None = Field(default=None, description="Auto-converge's, in percent.", ge=0, le=99)
+    elapsed: Duration = Field(description="Since the attempt began.")
+
+
+class Forecast(ApiModel):
+    """What is to be expected."""
+
+    converges: bool = Field(description="Whether it ends within the downtime that may be granted.")
+    floor: Duration | None = Field(default=None, description="The needed downtime that it tends to.")
+    completion: datetime | None = Field(default=None, description="When it will end, if it does.")
+    why: Text = Field(default="", description="From which figures.")
+
+
+class StepRecord(ApiModel):
+    """A step that was taken."""
+
+    time: datetime = Field(description="When it was decided.")
+    step: int | None = Field(
+        default=None, description="Its place in the policy's list, from 1, when it was taken.", ge=1
+    )
+    trigger: str = Field(description="What it was due by, with the value.", max_length=512)
+    action: str = Field(description="What was done, with the value.", max_length=512)
+    revision: int = Field(description="The revision of `desired` that carries it.", ge=1)
+    effective: datetime | None = Field(default=None, description="When the host had carried it out.")
+    outcome: str = Field(
+        default="Pending", description="Pending, Applied, or Failed with what the host said.", max_length=1024
+    )
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
+
+    COMPLETED = "Completed"
+    ABORTED = "Aborted"
+    CANCELLED = "Cancelled"
+    FAILED = "Failed"
+
+
+class Attempt(ApiModel):
+    """One start of the migration in libvirt."""
+
+    number: int = Field(description="From 1.", ge=1)
+    start: datetime = Field(description="When it began.")
+    end: datetime | None = Field(default=None, description="When it ended.")
+    outcome: AttemptOutcome | None = Field(default=None, description="How it ended.")
+    error: Text | None = Field(default=None, description="What went wrong, or why it was given up.")
+    downtime: Duration | None = Field(default=None, description="How long the guest really stopped.")
+    transferred: Quantity | None = Field(default=None, description="Bytes sent.")
+
+
+class VMMigrationStatus(ApiModel):
+    """The operator, the source's agent and the target's agent each write their own fields, and no other."""
+
+    object_rules: ClassVar = (
+        Rule(
+            rule="!has(oldSelf.phase) || !(oldSelf.phase in ['Succeeded', 'Failed', 'Cancelled'])"
+            " || (has(self.phase) && self.phase == oldSelf.phase)",
+            message="a terminal phase never changes; create another VMMigration instead",
+            field_path=".phase",
+        ),
+    )
+
+    observed_generation: int | None = Field(
+        default=None, description="The generation that the operator has acted on.", ge=0
+    )
+    phase: Phase | None = Field(default=None, description="Where the migration stands.")
+    policy: AppliedPolicy | None = Field(default=None, description="The policy in force, and why.")
+    source: SourceReport | None = Field(default=None, description="The source agent's report.")
+    target: TargetReport | None = Field(default=None, description="The target agent's report.")
+    desired: Desired | None = Field(default=None, description="What the operator wants in force.")
+    applied: Applied | None = Field(default=None, description="What the source agent has put in force.")
+    progress: Progress | None = Field(default=None, description="The source agent's figures.")
+    forecast: Forecast | None = Field(default=None, description="What is to be expected.")
+    steps: list[StepRecord] = Field(
+        default=[],
+        description="The audit trail: each step that was taken, when and why.",
+        max_length=64,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    attempts: list[Attempt] = Field(
+        default=[],
+        description="Each start in libvirt, and how it ended.",
+        max_length=100,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    conditions: list[Condition] = Field(
+        default=[],
+        description="Accepted, TargetReady, Running, MigrationStalling, PostCopyInterrupted, Complete, Failed; "
+        "Reconciling and Stalled as kstatus reads them.",
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+class VMMigration(ApiModel):
+    """One live migration of one VM from one libvirt host to another."""
+
+    metadata: ObjectMeta
+    spec: VMMigrationSpec
+    status: VMMigrationStatus = VMMigrationStatus()
