@@ -1,0 +1,1 @@
+"""How operator and agents talk to the API server: kopf watches, the official client writes."""

@@ -1,0 +1,110 @@
+"""What is written to the API server: status by server-side apply, finalizers by JSON patch."""
+
+from typing import Any
+
+from kubernetes import aio
+
+from vmferry_api import API_VERSION, FINALIZER, GROUP, VERSION
+from vmferry_api.objects import ObjectMeta
+from vmferry_kube.clients import REQUEST_TIMEOUT
+
+_APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
+
+
+class StatusWriter:
+    """Applies one owner's fields of the status of objects.
+
+    Args:
+        client: The connection.
+        manager: The field manager. Each owner has its own, and sends all of its fields each time: what it no
+            longer sends, the API server removes.
+    """
+
+    def __init__(self, client: aio.ApiClient, *, manager: str) -> None:
+        self._api = aio.CustomObjectsApi(client)
+        self._manager = manager
+
+    async def apply_migration(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
+        """Apply to a VMMigration; the object as it then is.
+
+        The uid is sent with it, so that a namesake created meanwhile is refused (409), not written to.
+
+        Raises:
+            kubernetes.aio.ApiException: Refused; its `status` is the HTTP status.
+            OSError, asyncio.TimeoutError: The API server can't be reached.
+        """
+        result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
+            group=GROUP,
+            version=VERSION,
+            namespace=metadata.namespace,
+            plural="vmmigrations",
+            name=metadata.name,
+            body={
+                "apiVersion": API_VERSION,
+                "kind": "VMMigration",
+                "metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid},
+                "status": status,
+            },
+            field_manager=self._manager,
+            force=True,
+            _content_type=_APPLY,
+            _request_timeout=REQUEST_TIMEOUT,
+        )
+        return result
+
+    async def apply_policy(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
+        """Apply to a MigrationPolicy; otherwise as for a VMMigration."""
+        result: dict[str, Any] = await self._api.patch_cluster_custom_object_status(
+            group=GROUP,
+            version=VERSION,
+            plural="migrationpolicies",
+            name=metadata.name,
+            body={
+                "apiVersion": API_VERSION,
+                "kind": "MigrationPolicy",
+                "metadata": {"name": metadata.name, "uid": metadata.uid},
+                "status": status,
+            },
+            field_manager=self._manager,
+            force=True,
+            _content_type=_APPLY,
+            _request_timeout=REQUEST_TIMEOUT,
+        )
+        return result
+
+
+class FinalizerWriter:
+    """Puts the migration finalizer on objects and takes it off."""
+
+    def __init__(self, client: aio.ApiClient) -> None:
+        self._api = aio.CustomObjectsApi(client)
+
+    async def set(self, metadata: ObjectMeta, *, held: bool) -> dict[str, Any]:
+        """Add or remove it; the object as it then is.
+
+        The patch holds only for the resource version that was looked at: another one fails it (422 or 409),
+        so that nobody else's finalizer is ever lost.
+
+        Raises:
+            kubernetes.aio.ApiException: Refused; look at the object again.
+        """
+        others = [each for each in metadata.finalizers if each != FINALIZER]
+        result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
+            group=GROUP,
+            version=VERSION,
+            namespace=metadata.namespace,
+            plural="vmmigrations",
+            name=metadata.name,
+            body=[
+                {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
+                {
+                    "op": "add",
+                    "path": "/metadata/finalizers",
+                    "value": [*others, FINALIZER] if held else others,
+                },
+            ],
+            _content_type=_JSON_PATCH,
+            _request_timeout=REQUEST_TIMEOUT,
+        )
+        return result

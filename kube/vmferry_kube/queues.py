@@ -1,0 +1,93 @@
+"""A work queue of keys, after client-go's: coalescing, delayed, with backoff."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from vmferry_kube.backoff import Backoff
+
+Key = TypeVar("Key")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Entry:
+    task: asyncio.Task[None] | None = None
+    again: bool = False
+    timer: asyncio.TimerHandle | None = None
+    delays: Iterator[float] = field(default_factory=lambda: iter(Backoff()))
+
+
+class WorkQueue(Generic[Key]):
+    """Reconciles each key that is added, one call at a time per key.
+
+    A key added while it is reconciled is reconciled once more afterwards, however often it was added. What the
+    call returns is when to look at the key again. A call that raises is tried again with backoff.
+
+    Args:
+        reconcile: The work; returns the delay after which to do it again, or None.
+        concurrency: How many keys at once.
+    """
+
+    def __init__(
+        self, reconcile: Callable[[Key], Awaitable[timedelta | None]], *, concurrency: int = 16
+    ) -> None:
+        self._reconcile = reconcile
+        self._slots = asyncio.Semaphore(concurrency)
+        self._entries: dict[Key, _Entry] = {}
+
+    def add(self, key: Key) -> None:
+        """Reconcile the key soon."""
+        entry = self._entries.setdefault(key, _Entry())
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        if entry.task is not None:
+            entry.again = True
+            return
+        entry.task = asyncio.create_task(self._work(key, entry), name=f"reconcile {key}")
+
+    def forget(self, key: Key) -> None:
+        """Drop what is due for the key; a running call ends."""
+        entry = self._entries.pop(key, None)
+        if entry is not None and entry.timer is not None:
+            entry.timer.cancel()
+
+    async def stop(self) -> None:
+        """Cancel everything and wait until it has ended."""
+        tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
+        for key in list(self._entries):
+            self.forget(key)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self, key: Key, entry: _Entry) -> None:
+        async with self._slots:
+            delay: float | None
+            try:
+                after = await self._reconcile(key)
+                delay = None if after is None else max(0.0, after.total_seconds())
+                entry.delays = iter(Backoff())
+            except Exception as error:
+                delay = next(entry.delays)
+                _logger.warning("%s: %s; again in %.1f s", key, _one_line(error), delay)
+                _logger.debug("%s", key, exc_info=error)
+        entry.task = None
+        if self._entries.get(key) is not entry:
+            return
+        if entry.again:
+            entry.again = False
+            self.add(key)
+        elif delay is not None:
+            entry.timer = asyncio.get_running_loop().call_later(delay, self.add, key)
+        else:
+            del self._entries[key]
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

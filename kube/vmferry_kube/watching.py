@@ -1,0 +1,87 @@
+"""Watching one kind of object, by kopf in a thread of its own.
+
+kopf cancels all tasks of its event loop when it ends, and takes the process' signals when it runs in the main
+thread; in a thread of its own it does neither, and may be started anew when it gives up on the API server.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from vmferry_api import GROUP, VERSION
+from vmferry_kube.backoff import Backoff
+
+Seen = Callable[[str | None, Mapping[str, Any]], None]
+"""Takes the type of an event (None: the object was listed) and the object."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Watch:
+    """Hands each event of a kind to a callback in the event loop that it was started from.
+
+    Args:
+        plural: The kind's plural name in the group vmferry.io.
+        seen: Called for every event, in the order of each object's events. After a lost connection all objects
+            come again, so that it must be idempotent; one that was deleted meanwhile does not.
+        field_selector: A server-side selector, such as `spec.sourceNode=node-a`.
+    """
+
+    def __init__(self, *, plural: str, seen: Seen, field_selector: str | None = None) -> None:
+        self._plural = plural
+        self._seen = seen
+        self._field_selector = field_selector
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"watch-{plural}", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin; callbacks come in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End, waiting a few seconds for kopf to close its connections."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, 5)
+
+    def _run(self) -> None:
+        for delay in Backoff(first=1, most=30):
+            try:
+                asyncio.run(self._operator())
+            except Exception:  # whatever it is: the process is worth nothing without its watch
+                _logger.exception("the watch of %s ended; it is started again", self._plural)
+            if self._stop.wait(delay):
+                return
+
+    async def _operator(self) -> None:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(kopf.login_via_client)
+
+        @kopf.on.event(GROUP, VERSION, self._plural, registry=registry)
+        async def seen(event: kopf.RawEvent, **_: object) -> None:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._seen, event["type"], event["object"])
+
+        await kopf.operator(
+            registry=registry,
+            settings=self._settings(),
+            standalone=True,
+            clusterwide=True,
+            stop_flag=self._stop,
+        )
+
+    def _settings(self) -> kopf.OperatorSettings:
+        settings = kopf.OperatorSettings()
+        settings.scanning.disabled = True  # neither CRDs nor namespaces need watching
+        settings.posting.enabled = False
+        settings.networking.error_backoffs = Backoff()
+        settings.networking.request_timeout = 30
+        settings.watching.initial_streaming = True
+        if self._field_selector:
+            settings.watching.field_selectors[f"{GROUP}/{self._plural}"] = self._field_selector
+        return settings
