@@ -1,0 +1,1 @@
+"""Pure functions of (policies, what is observed, the time); no I/O."""
