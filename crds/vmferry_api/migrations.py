@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -374,6 +374,11 @@ class VMMigrationStatus(ApiModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
+
+
+    def part(self, *fields: str) -> dict[str, Any]:
+        """The JSON of an owner's fields only."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, include=set(fields))
 
 
 class VMMigration(ApiModel):

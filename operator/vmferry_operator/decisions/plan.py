@@ -68,7 +68,7 @@ def plan(
     taken = None
     attempt = situation.attempt
     if attempt is not None and not situation.in_post_copy and not _pending(steps):
-        taken, check_again = _next_step(policy, desired, steps, situation, attempt, now)
+        taken, check_again = _next_step(policy, desired, steps, situation, attempt, now=now)
     if taken is not None:
         place, step, trigger = taken
         action, changes = _effect(step, desired)
@@ -156,6 +156,7 @@ def _next_step(
     steps: Sequence[StepRecord],
     situation: Situation,
     attempt: Attempt,
+    *,
     now: datetime,
 ) -> tuple[tuple[int, Step, str] | None, datetime | None]:
     """The first step in the list that is due, or when the next one will be."""
