@@ -1,0 +1,89 @@
+"""The agent of one node: two watches, two roles."""
+
+import logging
+from typing import Any
+
+from kubernetes import aio
+
+from vmferry_agent.clock import Clock
+from vmferry_agent.hypervisor.port import Hypervisor
+from vmferry_agent.migrations.source import SourceMigration
+from vmferry_agent.migrations.target import Addresses, TargetMigration
+from vmferry_agent.reporting import Reporter
+from vmferry_agent.role import NewReporter, Role
+from vmferry_api.migrations import VMMigration
+from vmferry_kube.migrations import StatusWriter
+from vmferry_kube.watching import Watch
+
+_logger = logging.getLogger(__name__)
+
+
+class Agent:
+    """Serves one node.
+
+    Args:
+        node: The Node object's name.
+        hypervisor: The node's.
+        addresses: Where migrations to this node go.
+        client: The connection to the API server.
+    """
+
+    def __init__(
+        self, node: str, *, hypervisor: Hypervisor, addresses: Addresses, client: aio.ApiClient
+    ) -> None:
+        self._node = node
+        self._client = client
+        self._hypervisor = hypervisor
+        self._addresses = addresses
+        self._claims: set[str] = set()
+        self._clock = Clock()
+        self._source = Role(
+            "source", new_reporter=self._reporter("vmferry-source-agent"), new_work=self._leaving
+        )
+        self._target = Role(
+            "target", new_reporter=self._reporter("vmferry-target-agent"), new_work=self._coming
+        )
+        self._watches = [
+            Watch(plural="vmmigrations", seen=self._source.seen, field_selector=f"spec.sourceNode={node}"),
+            Watch(plural="vmmigrations", seen=self._target.seen, field_selector=f"spec.targetNode={node}"),
+        ]
+
+    def start(self) -> None:
+        """Begin to watch."""
+        _logger.info("serving node %s", self._node)
+        for watch in self._watches:
+            watch.start()
+
+    async def stop(self) -> None:
+        """End; what runs in libvirt goes on."""
+        for watch in self._watches:
+            await watch.stop()
+        await self._source.stop()
+        await self._target.stop()
+
+    def _reporter(self, manager: str) -> NewReporter:
+        writer = StatusWriter(self._client, manager=manager)
+
+        def new(migration: VMMigration) -> Reporter:
+            metadata = migration.metadata
+
+            async def write(status: Any) -> object:  # noqa: ANN401 - JSON
+                return await writer.apply_migration(metadata, dict(status))
+
+            return Reporter(f"{metadata.namespace}/{metadata.name}", write)
+
+        return new
+
+    def _leaving(self, migration: VMMigration, reporter: Reporter) -> SourceMigration:
+        return SourceMigration(
+            migration,
+            hypervisor=self._hypervisor,
+            reporter=reporter,
+            claims=self._claims,
+            clock=self._clock,
+        )
+
+    def _coming(self, migration: VMMigration, reporter: Reporter) -> TargetMigration:
+        return TargetMigration(
+            migration, hypervisor=self._hypervisor, addresses=self._addresses, reporter=reporter
+        )

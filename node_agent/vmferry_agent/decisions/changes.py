@@ -1,0 +1,85 @@
+"""What must be set on the host so that what is desired is in force."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from vmferry_agent.hypervisor.port import Domain
+from vmferry_api.migrations import Desired, MigrationTechnique, VMState
+
+
+class Parameter(StrEnum):
+    """What can be set in flight, named as the fields of `desired`."""
+
+    MAX_DOWNTIME = "maxDowntime"
+    BANDWIDTH = "bandwidth"
+    POST_COPY_BANDWIDTH = "postCopyBandwidth"
+    SUSPEND = "suspend"
+    TECHNIQUE = "technique"
+
+
+Value = timedelta | int | bool | MigrationTechnique | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One parameter to set."""
+
+    parameter: Parameter
+    value: Value
+
+
+def wanted(desired: Desired, max_downtime: timedelta | None) -> dict[Parameter, Value]:
+    """The parameters' values; `max_downtime` is the policy's or the ramp's."""
+    values: dict[Parameter, Value] = {
+        Parameter.MAX_DOWNTIME: max_downtime,
+        Parameter.BANDWIDTH: desired.bandwidth,
+        Parameter.SUSPEND: desired.suspend,
+        Parameter.TECHNIQUE: desired.technique,
+    }
+    if desired.post_copy_allowed:
+        values[Parameter.POST_COPY_BANDWIDTH] = desired.post_copy_bandwidth
+    return values
+
+
+def changes(
+    desired: Desired,
+    in_force: dict[Parameter, Value],
+    *,
+    max_downtime: timedelta | None,
+    in_post_copy: bool,
+) -> list[Change]:
+    """What to set, in the order in which to do it: caps first, so that a switch finds them in force.
+
+    In post-copy only its own cap still means anything. A parameter that is not known to be in force is set. A
+    guest that was suspended stays so until the end: libvirt would block on resuming it.
+    """
+    values = wanted(desired, max_downtime)
+    if not desired.suspend:
+        del values[Parameter.SUSPEND]
+    if in_post_copy:
+        values = {name: value for name, value in values.items() if name == Parameter.POST_COPY_BANDWIDTH}
+    return [
+        Change(parameter=parameter, value=values[parameter])
+        for parameter in Parameter
+        if parameter in values and (parameter not in in_force or in_force[parameter] != values[parameter])
+    ]
+
+
+def at_start(desired: Desired) -> dict[Parameter, Value]:
+    """What holds as soon as libvirt has started the migration as asked."""
+    return {
+        Parameter.BANDWIDTH: desired.bandwidth,
+        Parameter.POST_COPY_BANDWIDTH: desired.post_copy_bandwidth,
+        Parameter.TECHNIQUE: MigrationTechnique.PRE_COPY,
+    }
+
+
+def when_adopted(domain: Domain) -> dict[Parameter, Value]:
+    """What is known to hold in a migration that an earlier process started; the rest is set again."""
+    return {
+        Parameter.SUSPEND: domain.state == VMState.PAUSED and domain.reason == "User",
+        Parameter.TECHNIQUE: MigrationTechnique.POST_COPY
+        if domain.in_post_copy
+        else MigrationTechnique.PRE_COPY,
+    }

@@ -1,0 +1,65 @@
+"""Whether a running migration gets on: progress, and stalling.
+
+The measure is the needed downtime (QEMU's expected `downtime`), which is constant within a pass. The bytes that
+remain are none: they make a saw-tooth whose troughs are alike for hopeless and for converging guests.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from vmferry_agent.hypervisor.port import Sample
+
+MARGIN = 0.03
+"""The best needed downtime must fall by this part of itself to count as falling."""
+MIN_PASSES = 3
+"""So many passes must have brought nothing, however long they take: the passes of a huge VM are slow."""
+LINK_DELIVERS = 0.8
+"""Below this part of the bandwidth granted it is the link that is slow, not the guest that is quick."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convergence:
+    """What has been seen of a running attempt. Times are those of a monotonic clock."""
+
+    progress_at: float
+    """When it last got on: the needed downtime fell, or in the first pass or in post-copy more was sent."""
+    best: timedelta | None = None
+    """The lowest needed downtime so far."""
+    best_at: float = 0.0
+    best_pass: int = 0
+    memory_pass: int = 0
+    transferred: int = 0
+    bandwidth: int | None = None
+
+    def after(self, sample: Sample, *, now: float, in_post_copy: bool = False) -> "Convergence":
+        """What has been seen with one more sample."""
+        seen = replace(
+            self,
+            memory_pass=sample.memory_pass,
+            transferred=max(sample.transferred, self.transferred),
+            bandwidth=sample.bandwidth,
+        )
+        if in_post_copy or sample.memory_pass <= 1:
+            moved = sample.memory_pass > 0 and sample.transferred > self.transferred
+            return replace(seen, progress_at=now) if moved else seen
+        needed = sample.expected_downtime
+        if needed is None or (self.best is not None and needed >= self.best * (1 - MARGIN)):
+            return seen
+        return replace(seen, progress_at=now, best=needed, best_at=now, best_pass=sample.memory_pass)
+
+    def anew(self) -> "Convergence":
+        """Forget the best: with another bandwidth the needed downtime is another one."""
+        return replace(self, best=None)
+
+    def stalling(self, limit: timedelta, *, now: float) -> bool:
+        """Whether the best needed downtime has not fallen for so long; never with a limit of zero."""
+        return (
+            limit > timedelta(0)
+            and self.best is not None
+            and now - self.best_at >= limit.total_seconds()
+            and self.memory_pass - self.best_pass >= MIN_PASSES
+        )
+
+    def link_is_slow(self, granted: int | None) -> bool:
+        """Whether the link carries clearly less than it is allowed to, in bytes per second."""
+        return granted is not None and self.bandwidth is not None and self.bandwidth < LINK_DELIVERS * granted

@@ -1,0 +1,48 @@
+"""How an attempt ended, from what the source host shows once no job runs."""
+
+from dataclasses import dataclass
+
+from vmferry_agent.hypervisor.port import Domain
+from vmferry_api.migrations import AttemptOutcome, VMState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """An attempt's end."""
+
+    outcome: AttemptOutcome
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenUp:
+    """The agent has aborted, and why."""
+
+    outcome: AttemptOutcome
+    reason: str
+
+
+def ended(domain: Domain | None, given_up: GivenUp | None, error: str | None) -> Ended | None:
+    """The end as the domain shows it; None: it is not over (a post-copy is interrupted).
+
+    The domain says more than the return of the call that started the migration, which can be lost with a
+    connection while the hosts go on.
+
+    Args:
+        domain: The VM on its source, no outgoing job running.
+        given_up: Set when this agent has aborted.
+        error: What the call said, if it failed.
+    """
+    if domain is None or domain.moved_away:
+        return Ended(outcome=AttemptOutcome.COMPLETED)
+    if domain.in_post_copy:
+        return None
+    if given_up is not None:
+        return Ended(outcome=given_up.outcome, error=given_up.reason)
+    if domain.state not in {VMState.RUNNING, VMState.PAUSED}:
+        said = f": {error}" if error else ""
+        return Ended(
+            outcome=AttemptOutcome.FAILED,
+            error=f"{domain.name} is {domain.state} ({domain.reason}) on its source{said}",
+        )
+    return Ended(outcome=AttemptOutcome.FAILED, error=error or "the migration ended and the VM stayed")

@@ -1,0 +1,1 @@
+"""The hypervisor of this node: the port, and libvirt behind it."""

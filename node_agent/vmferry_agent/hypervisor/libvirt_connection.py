@@ -1,0 +1,101 @@
+"""Connections to one libvirt daemon: kept alive, opened anew when lost, with one event loop for the process."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import libvirt
+
+_logger = logging.getLogger(__name__)
+
+JobCompleted = Callable[[str, Mapping[str, Any]], None]
+"""Takes the UUID of a domain and the statistics of its job that has completed."""
+
+_KEEPALIVE = (5, 3)
+"""Seconds between two probes, and how many may be lost: a daemon that hangs is noticed in 20 s."""
+
+
+class LibvirtConnection:
+    """A connection that opens itself when it is needed. Its methods block: call them in threads.
+
+    Args:
+        uri: libvirt's connection URI.
+        job_completed: Told of each migration that completes here, in libvirt's event thread.
+    """
+
+    def __init__(self, uri: str, *, job_completed: JobCompleted) -> None:
+        _run_event_loop()
+        self._uri = uri
+        self._job_completed = job_completed
+        self._lock = threading.Lock()
+        self._connection: libvirt.virConnect | None = None
+
+    def get(self) -> libvirt.virConnect:
+        """An open connection.
+
+        Raises:
+            libvirt.libvirtError: The daemon can't be reached.
+        """
+        with self._lock:
+            if self._connection is not None and self._connection.isAlive():
+                return self._connection
+            self._close()
+            self._connection = self.open()
+            self._connection.domainEventRegisterAny(
+                None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._completed, None
+            )
+            _logger.info("connected to %s", self._uri)
+            return self._connection
+
+    def open(self) -> libvirt.virConnect:
+        """Another connection to the same daemon; to be closed by the caller.
+
+        A blocking migrateToURI3 needs one of its own: on a shared one, other calls now and then hang for 5 s.
+        """
+        connection = libvirt.open(self._uri)
+        connection.setKeepAlive(*_KEEPALIVE)
+        return connection
+
+    def close(self) -> None:
+        """Close it; the next `get` opens it again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.close()
+        except libvirt.libvirtError as error:
+            _logger.debug("closing %s: %s", self._uri, error)
+
+    def _completed(
+        self, _connection: object, domain: libvirt.virDomain, statistics: Mapping[str, Any], _opaque: object
+    ) -> None:
+        self._job_completed(domain.UUIDString(), statistics)
+
+
+_event_loop = threading.Lock()
+_event_loop_runs = False
+
+
+def _run_event_loop() -> None:
+    """Start libvirt's own event loop, which a process can have only one of."""
+    global _event_loop_runs  # noqa: PLW0603 - libvirt's event implementation is global, too
+    with _event_loop:
+        if _event_loop_runs:
+            return
+        libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; no second copy on stderr
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_turn_event_loop, name="libvirt-events", daemon=True).start()
+        _event_loop_runs = True
+
+
+def _turn_event_loop() -> None:
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as error:
+            _logger.warning("libvirt's event loop: %s", error)

@@ -1,0 +1,243 @@
+"""The hypervisor port over libvirt's QEMU driver."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import libvirt
+from typing_extensions import override
+
+from vmferry_agent.hypervisor.calls import in_thread
+from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
+from vmferry_agent.hypervisor.port import (
+    CompletedJob,
+    Domain,
+    HostFacts,
+    Hypervisor,
+    HypervisorError,
+    HypervisorUnreachable,
+    MigrationAborted,
+    Sample,
+    StartRequest,
+)
+from vmferry_agent.hypervisor.states import in_words
+
+T = TypeVar("T")
+
+CALL_DEADLINE = 35.0
+"""Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
+_EVENT_DEADLINE = 2.0
+"""Seconds that the figures of a completed job may take to arrive after the migration's end."""
+_MEBI = 2**20
+_UNLIMITED_MEBI = 2**63 // _MEBI - 1
+"""libvirt's own value for no cap (QEMU_DOMAIN_MIG_BANDWIDTH_MAX), in MiB/s."""
+_GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
+"""What a call on a domain says when it has just stopped, or moved away."""
+_LOST = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_CONNECT}
+_LOST_IN = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
+
+
+class LibvirtHypervisor(Hypervisor):
+    """One libvirt daemon.
+
+    Args:
+        uri: libvirt's connection URI, such as qemu:///system.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._connection = LibvirtConnection(uri, job_completed=self._remember)
+        self._completed: dict[str, CompletedJob] = {}
+        self._arrival = threading.Condition()
+
+    @override
+    async def facts(self) -> HostFacts:
+        return await self._call("facts", self._facts)
+
+    @override
+    async def find(self, vm: str) -> Domain | None:
+        return await self._call("find", partial(self._find, vm))
+
+    @override
+    async def sample(self, uuid: str) -> Sample | None:
+        return await self._call("jobStats", partial(self._sample, uuid))
+
+    @override
+    async def migrate(self, uuid: str, request: StartRequest) -> None:
+        with self._arrival:
+            self._completed.pop(uuid, None)
+        await self._call("migrateToURI3", partial(self._migrate, uuid, request), deadline=None)
+
+    @override
+    async def completed(self, uuid: str) -> CompletedJob | None:
+        return await self._call("completed", partial(self._wait_for_completed, uuid))
+
+    @override
+    async def set_max_downtime(self, uuid: str, value: timedelta) -> None:
+        milliseconds = round(value.total_seconds() * 1000)
+        await self._on(uuid, lambda domain: domain.migrateSetMaxDowntime(milliseconds, 0))
+
+    @override
+    async def set_bandwidth(self, uuid: str, value: int | None) -> None:
+        await self._on(uuid, lambda domain: domain.migrateSetMaxSpeed(_mebi(value), 0))
+
+    @override
+    async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
+        flag = libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY
+        await self._on(uuid, lambda domain: domain.migrateSetMaxSpeed(_mebi(value), flag))
+
+    @override
+    async def start_post_copy(self, uuid: str) -> None:
+        await self._on(uuid, lambda domain: domain.migrateStartPostCopy(0))
+
+    @override
+    async def suspend(self, uuid: str) -> None:
+        await self._on(uuid, lambda domain: domain.suspend())
+
+    @override
+    async def resume(self, uuid: str) -> None:
+        await self._on(uuid, lambda domain: domain.resume())
+
+    @override
+    async def abort(self, uuid: str) -> None:
+        await self._on(uuid, lambda domain: domain.abortJob())
+
+    async def _on(self, uuid: str, act: Callable[[libvirt.virDomain], object]) -> None:
+        await self._call("call", lambda: act(self._connection.get().lookupByUUIDString(uuid)))
+
+    async def _call(
+        self, name: str, function: Callable[[], T], *, deadline: float | None = CALL_DEADLINE
+    ) -> T:
+        try:
+            return await in_thread(function, deadline=deadline)
+        except TimeoutError:
+            raise HypervisorUnreachable(f"libvirt did not answer within {deadline} s ({name})") from None
+        except libvirt.libvirtError as error:
+            raise _translated(error) from error
+
+    def _facts(self) -> HostFacts:
+        connection = self._connection.get()
+        memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)  # in KiB
+        free = sum(memory.get(part, 0) for part in ("free", "buffers", "cached"))
+        return HostFacts(
+            libvirt_version=_version(connection.getLibVersion()),
+            qemu_version=_version(connection.getVersion()),
+            free_memory=free * 1024,
+        )
+
+    def _find(self, vm: str) -> Domain | None:
+        connection = self._connection.get()
+        for lookup in (connection.lookupByName, connection.lookupByUUIDString):
+            try:
+                return _describe(lookup(vm))
+            except libvirt.libvirtError as error:
+                if error.get_error_code() not in {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG}:
+                    raise
+        return None
+
+    def _sample(self, uuid: str) -> Sample | None:
+        try:
+            statistics = self._connection.get().lookupByUUIDString(uuid).jobStats()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _GONE | {libvirt.VIR_ERR_OPERATION_UNSUPPORTED}:
+                return None
+            raise
+        runs = (
+            statistics.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+            and statistics.get("type") == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
+        )
+        return _sampled(statistics) if runs else None
+
+    def _migrate(self, uuid: str, request: StartRequest) -> None:
+        connection = self._connection.open()
+        try:
+            domain = connection.lookupByUUIDString(uuid)
+            domain.migrateToURI3(request.connect_uri, _parameters(request), _flags(request))
+        finally:
+            connection.close()
+
+    def _remember(self, uuid: str, statistics: Mapping[str, Any]) -> None:
+        milliseconds = statistics.get("downtime")
+        job = CompletedJob(
+            downtime=None if milliseconds is None else timedelta(milliseconds=milliseconds),
+            transferred=statistics.get("memory_processed"),
+        )
+        with self._arrival:
+            self._completed[uuid] = job
+            self._arrival.notify_all()
+
+    def _wait_for_completed(self, uuid: str) -> CompletedJob | None:
+        with self._arrival:
+            self._arrival.wait_for(lambda: uuid in self._completed, timeout=_EVENT_DEADLINE)
+            return self._completed.pop(uuid, None)
+
+
+def _describe(domain: libvirt.virDomain) -> Domain:
+    state, reason = in_words(*domain.state())
+    return Domain(
+        name=domain.name(),
+        uuid=domain.UUIDString(),
+        state=state,
+        reason=reason,
+        memory=domain.maxMemory() * 1024,
+        vcpus=domain.vcpusFlags(0),
+        persistent=bool(domain.isPersistent()),
+    )
+
+
+def _sampled(statistics: Mapping[str, Any]) -> Sample:
+    page = statistics.get("memory_page_size", 4096)
+    dirty_pages = statistics.get("memory_dirty_rate")
+    downtime = statistics.get("downtime")
+    return Sample(
+        elapsed=timedelta(milliseconds=statistics.get("time_elapsed", 0)),
+        memory_pass=statistics.get("memory_iteration", 0),
+        remaining=statistics.get("memory_remaining", 0),
+        transferred=statistics.get("memory_processed", 0),
+        total=statistics.get("memory_total", 0),
+        bandwidth=statistics.get("memory_bps"),
+        dirty_rate=None if dirty_pages is None else dirty_pages * page,
+        expected_downtime=None if downtime is None else timedelta(milliseconds=downtime),
+        throttle=statistics.get("auto_converge_throttle"),
+    )
+
+
+def _flags(request: StartRequest) -> int:
+    flags: int = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
+    if request.persistent:
+        flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+    if request.post_copy:
+        flags |= libvirt.VIR_MIGRATE_POSTCOPY
+    return flags
+
+
+def _parameters(request: StartRequest) -> dict[str, object]:
+    parameters: dict[str, object] = {}
+    if request.migration_uri is not None:
+        parameters[libvirt.VIR_MIGRATE_PARAM_URI] = request.migration_uri
+    if request.bandwidth is not None:
+        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = _mebi(request.bandwidth)
+    if request.post_copy and request.post_copy_bandwidth is not None:
+        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY] = _mebi(request.post_copy_bandwidth)
+    return parameters
+
+
+def _mebi(value: int | None) -> int:
+    """Bytes per second in libvirt's unit, MiB/s."""
+    return _UNLIMITED_MEBI if value is None else max(1, value // _MEBI)
+
+
+def _version(number: int) -> str:
+    """From libvirt's numbering: a million for major, a thousand for minor."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _translated(error: libvirt.libvirtError) -> HypervisorError:
+    code = error.get_error_code()
+    message = f"{error.get_error_message() or error} (libvirt error {code})"
+    if code == libvirt.VIR_ERR_OPERATION_ABORTED:
+        return MigrationAborted(message)
+    if code in _LOST and error.get_error_domain() in _LOST_IN:
+        return HypervisorUnreachable(message)
+    return HypervisorError(message)

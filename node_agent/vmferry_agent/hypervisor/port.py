@@ -1,0 +1,149 @@
+"""What the agent needs of a hypervisor; libvirt is behind it, and everything above is tested without."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from vmferry_api.migrations import VMState
+
+
+class HypervisorError(Exception):
+    """The hypervisor refused or could not be reached.
+
+    Args:
+        message: What it said, with its own error code.
+    """
+
+
+class HypervisorUnreachable(HypervisorError):  # noqa: N818 - the state of things, not a mistake
+    """It could not be reached, or did not answer in time: what was asked may or may not have happened."""
+
+
+class MigrationAborted(HypervisorError):  # noqa: N818 - as asked for
+    """The job was aborted by someone, and the domain stayed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFacts:
+    """What the host is."""
+
+    libvirt_version: str
+    qemu_version: str
+    free_memory: int
+    """Bytes that a new guest could take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A domain as the host sees it."""
+
+    name: str
+    uuid: str
+    state: VMState
+    reason: str
+    """libvirt's reason for the state, such as PostCopy."""
+    memory: int
+    """Bytes."""
+    vcpus: int
+    persistent: bool
+
+    @property
+    def in_post_copy(self) -> bool:
+        """Whether it is one half of a post-copy that goes on or was interrupted."""
+        return self.reason.startswith("PostCopy")
+
+    @property
+    def moved_away(self) -> bool:
+        """Whether it is what is left of a domain that has migrated."""
+        return self.state == VMState.SHUT_OFF and self.reason == "Migrated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A running outgoing migration at one moment (virDomainGetJobStats)."""
+
+    elapsed: timedelta
+    memory_pass: int
+    """QEMU's memory_iteration; 0 until the target is ready and the first pass begins."""
+    remaining: int
+    transferred: int
+    total: int
+    bandwidth: int | None
+    """Bytes per second over the last 100 ms."""
+    dirty_rate: int | None
+    """Bytes per second; never above the bandwidth, which hides the rest of it."""
+    expected_downtime: timedelta | None
+    """QEMU's; true from pass 2 on (before that it is the limit itself)."""
+    throttle: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletedJob:
+    """A migration that completed."""
+
+    downtime: timedelta | None
+    transferred: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartRequest:
+    """How to start a migration."""
+
+    connect_uri: str
+    """How the daemon of this host reaches the target's."""
+    migration_uri: str | None
+    bandwidth: int | None
+    """Bytes per second; None: no cap."""
+    post_copy_bandwidth: int | None
+    post_copy: bool
+    """Start so that it can be switched to post-copy."""
+    persistent: bool
+    """Define it on the target and undefine it here."""
+
+
+class Hypervisor(Protocol):
+    """One host's.
+
+    Every call has a deadline of its own. All raise HypervisorError when the host refuses, its subclass
+    HypervisorUnreachable when it can't be asked.
+    """
+
+    async def facts(self) -> HostFacts:
+        """What the host is."""
+
+    async def find(self, vm: str) -> Domain | None:
+        """The domain of this name or UUID."""
+
+    async def sample(self, uuid: str) -> Sample | None:
+        """The outgoing migration of a domain; None: none runs, or the domain is gone."""
+
+    async def migrate(self, uuid: str, request: StartRequest) -> None:
+        """Start a migration and wait for its end; the host goes on with it when the caller is gone.
+
+        Raises:
+            MigrationAborted: It was aborted.
+        """
+
+    async def completed(self, uuid: str) -> CompletedJob | None:
+        """The figures of a migration that has just completed; None: there are none. Tells them once."""
+
+    async def set_max_downtime(self, uuid: str, value: timedelta) -> None:
+        """Let QEMU switch over as soon as so short a stop is enough."""
+
+    async def set_bandwidth(self, uuid: str, value: int | None) -> None:
+        """Cap the stream in pre-copy, in bytes per second; None: no cap."""
+
+    async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
+        """Cap the stream in post-copy."""
+
+    async def start_post_copy(self, uuid: str) -> None:
+        """Run the guest on the target at once; only pre-copy that was started so can do it."""
+
+    async def suspend(self, uuid: str) -> None:
+        """Pause the guest."""
+
+    async def resume(self, uuid: str) -> None:
+        """Let a paused guest run again."""
+
+    async def abort(self, uuid: str) -> None:
+        """End the outgoing migration; the domain stays. Refused in post-copy."""

@@ -1,0 +1,211 @@
+"""The source role: one migration whose VM leaves this node."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from vmferry_agent.clock import Clock
+from vmferry_agent.decisions.outcome import Ended, GivenUp
+from vmferry_agent.hypervisor.port import (
+    Domain,
+    HostFacts,
+    Hypervisor,
+    HypervisorError,
+    StartRequest,
+)
+from vmferry_agent.migrations.attempt import SAMPLING, Attempt
+from vmferry_agent.migrations.source_status import SourceStatus
+from vmferry_agent.reporting import ObjectGoneError, Reporter
+from vmferry_api.migrations import AttemptOutcome, Desired, DesiredState, VMMigration
+
+_logger = logging.getLogger(__name__)
+
+LOOK_AT_VM = timedelta(seconds=2)
+"""Between two looks at a VM that waits for its start."""
+
+
+class SourceMigration:
+    """Carries out one migration on its source.
+
+    Args:
+        migration: The object as first seen.
+        hypervisor: This host.
+        reporter: Writes this agent's part of the status.
+        claims: UUIDs of the VMs that this process migrates, shared by all.
+        clock: The time.
+        sampling: The time between two looks at a running attempt.
+    """
+
+    def __init__(
+        self,
+        migration: VMMigration,
+        *,
+        hypervisor: Hypervisor,
+        reporter: Reporter,
+        claims: set[str],
+        clock: Clock,
+        sampling: timedelta = SAMPLING,
+    ) -> None:
+        self._migration = migration
+        self._hypervisor = hypervisor
+        self._reporter = reporter
+        self._claims = claims
+        self._clock = clock
+        self._sampling = sampling
+        self._changed = asyncio.Event()
+        self._status = SourceStatus(migration.status, reporter, clock.now)
+
+    def update(self, migration: VMMigration) -> None:
+        """Take the object as it is now."""
+        self._migration = migration
+        if migration.status.desired is not None:
+            self._reporter.every = migration.status.desired.report_every
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until the migration is over."""
+        try:
+            while not self._over():
+                self._changed.clear()
+                await self._reconcile()
+                await self._wait(LOOK_AT_VM)
+        except ObjectGoneError:
+            _logger.info("%s: the object is gone", self._name)
+
+    @property
+    def _name(self) -> str:
+        metadata = self._migration.metadata
+        return f"{metadata.namespace}/{metadata.name}"
+
+    def _over(self) -> bool:
+        phase = self._migration.status.phase
+        return phase is not None and phase.terminal
+
+    async def _wait(self, delay: timedelta) -> None:
+        try:
+            async with asyncio.timeout(delay.total_seconds()):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _reconcile(self) -> None:
+        try:
+            domain = await self._hypervisor.find(self._vm)
+            self._describe(await self._hypervisor.facts(), domain)
+            if self._status.open_attempt is not None:
+                await self._adopt(domain)
+            elif self._start_is_due():
+                await self._start(domain)
+        except HypervisorError as error:
+            self._status.unreachable(str(error))
+
+    @property
+    def _vm(self) -> str:
+        """By UUID once it is known: another domain may get the name."""
+        source = self._migration.status.source
+        known = source.vm.uuid if source and source.vm and self._status.attempts else None
+        return known or self._migration.spec.vm
+
+    def _describe(self, facts: HostFacts, domain: Domain | None) -> None:
+        name = self._migration.spec.vm
+        missing = f"{self._migration.spec.source_node} has no domain {name} (virsh list --all)"
+        self._status.describe(facts, domain, name=name, message=None if domain else missing)
+
+    def _start_is_due(self) -> bool:
+        desired = self._migration.status.desired
+        return desired is not None and desired.attempt > len(self._status.attempts)
+
+    def _order(self) -> Desired | GivenUp:
+        """What is wanted now. The user's word comes first, without waiting for the operator."""
+        desired = self._migration.status.desired
+        if self._migration.spec.cancel:
+            return GivenUp(outcome=AttemptOutcome.CANCELLED, reason="cancelled by spec.cancel")
+        if self._migration.metadata.deletion_timestamp is not None:
+            return GivenUp(outcome=AttemptOutcome.CANCELLED, reason="cancelled: the object was deleted")
+        if desired is None or desired.state == DesiredState.ABORT:
+            reason = desired.reason if desired else "the operator has withdrawn it"
+            return GivenUp(outcome=AttemptOutcome.ABORTED, reason=f"aborted: {reason}")
+        return desired
+
+    async def _start(self, domain: Domain | None) -> None:
+        number = len(self._status.attempts) + 1
+        refusal = await self._refusal(domain)
+        if domain is None or refusal is not None:
+            self._status.begin(number)
+            self._status.end(Ended(outcome=AttemptOutcome.FAILED, error=refusal))
+            return
+        with self._claim(domain):
+            await self._begin(number, domain)
+
+    async def _begin(self, number: int, domain: Domain) -> None:
+        """Write the attempt down, then start it: a crash in between leaves a record, never an unknown job."""
+        self._status.begin(number)
+        await self._status.flush()
+        order = self._order()
+        if isinstance(order, GivenUp):
+            self._status.end(Ended(outcome=order.outcome, error=order.reason))
+            return
+        _logger.info("%s: attempt %d: %s leaves", self._name, number, domain.name)
+        await self._conclude(domain, await self._driver(domain).start(self._request(domain, order), order))
+
+    async def _adopt(self, domain: Domain | None) -> None:
+        """Go on with an attempt that an earlier process has opened."""
+        attempt = self._status.open_attempt
+        if attempt is None:
+            return
+        if domain is None:
+            self._status.end(Ended(outcome=AttemptOutcome.COMPLETED))
+            return
+        _logger.info("%s: attempt %d of %s is taken up again", self._name, attempt.number, domain.name)
+        with self._claim(domain):
+            end = await self._driver(domain).adopt(self._clock.now() - attempt.start)
+            await self._conclude(domain, end)
+
+    async def _conclude(self, domain: Domain, end: Ended) -> None:
+        """Report the end, with the VM as it then is here."""
+        job = None
+        if end.outcome == AttemptOutcome.COMPLETED:
+            job = await self._hypervisor.completed(domain.uuid)
+        self._status.see(await self._hypervisor.find(domain.uuid))
+        self._status.end(end, job)
+        _logger.info("%s: %s: %s", self._name, end.outcome, end.error or "the VM has left")
+
+    async def _refusal(self, domain: Domain | None) -> str | None:
+        """Why this domain can't be migrated now."""
+        if domain is None:
+            return f"there is no domain {self._migration.spec.vm} any more"
+        if domain.uuid in self._claims or await self._hypervisor.sample(domain.uuid) is not None:
+            return f"another migration of {domain.name} is running; wait for its end or cancel it"
+        return None
+
+    @contextmanager
+    def _claim(self, domain: Domain) -> Iterator[None]:
+        self._claims.add(domain.uuid)
+        try:
+            yield
+        finally:
+            self._claims.discard(domain.uuid)
+
+    def _driver(self, domain: Domain) -> Attempt:
+        return Attempt(
+            domain,
+            hypervisor=self._hypervisor,
+            status=self._status,
+            order=self._order,
+            changed=self._changed,
+            clock=self._clock,
+            sampling=self._sampling,
+        )
+
+    def _request(self, domain: Domain, desired: Desired) -> StartRequest:
+        target = self._migration.status.target
+        return StartRequest(
+            connect_uri=(target.connect_uri if target else None) or "",
+            migration_uri=target.migration_uri if target else None,
+            bandwidth=desired.bandwidth,
+            post_copy_bandwidth=desired.post_copy_bandwidth,
+            post_copy=desired.post_copy_allowed,
+            persistent=domain.persistent,
+        )

@@ -1,0 +1,135 @@
+"""The source agent's part of the status of one migration."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from vmferry_agent.decisions.outcome import Ended
+from vmferry_agent.hypervisor.port import CompletedJob, Domain, HostFacts
+from vmferry_agent.migrations.vm_reports import vm_report
+from vmferry_agent.reporting import Reporter
+from vmferry_api.conditions import ConditionType, Status, condition, find_condition
+from vmferry_api.migrations import (
+    Applied,
+    ApplyError,
+    Attempt,
+    Desired,
+    Progress,
+    SourceReport,
+    VMMigrationStatus,
+    VMReport,
+    VMState,
+)
+
+FIELDS = ("source", "applied", "progress", "attempts", "conditions")
+CONDITIONS = (
+    ConditionType.RUNNING,
+    ConditionType.MIGRATION_STALLING,
+    ConditionType.POST_COPY_INTERRUPTED,
+)
+
+
+class SourceStatus:
+    """What this agent says; each change is handed to the reporter.
+
+    Args:
+        before: The status as this agent, or an earlier process of it, has left it.
+        reporter: Writes it.
+        now: The time.
+    """
+
+    def __init__(self, before: VMMigrationStatus, reporter: Reporter, now: Callable[[], datetime]) -> None:
+        own = [each for each in before.conditions if each.type in CONDITIONS]
+        self._status = before.replace(conditions=own)
+        self._reporter = reporter
+        self._now = now
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """All attempts so far."""
+        return self._status.attempts
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """The attempt that has begun and not ended."""
+        attempts = self._status.attempts
+        return attempts[-1] if attempts and attempts[-1].end is None else None
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last progress."""
+        return self._status.progress
+
+    async def flush(self) -> None:
+        """Wait until it is written (ObjectGoneError: it can't be)."""
+        await self._reporter.flush()
+
+    def describe(self, facts: HostFacts, domain: Domain | None, *, name: str, message: str | None) -> None:
+        """Say what this host is, and what it sees of the VM."""
+        report = SourceReport(
+            vm=VMReport(name=name, state=VMState.ABSENT) if domain is None else vm_report(domain),
+            message=message,
+            libvirt_version=facts.libvirt_version,
+            qemu_version=facts.qemu_version,
+        )
+        self._change(source=report)
+
+    def see(self, domain: Domain | None) -> None:
+        """Say in which state the VM is here."""
+        source = self._status.source or SourceReport()
+        gone = (source.vm or VMReport(state=VMState.ABSENT)).replace(state=VMState.ABSENT, reason=None)
+        self._change(source=source.replace(vm=gone if domain is None else vm_report(domain)))
+
+    def unreachable(self, message: str) -> None:
+        """Say that libvirt does not answer; of the VM nothing is known then."""
+        source = self._status.source or SourceReport()
+        vm = source.vm if self.attempts else None
+        self._change(source=source.replace(vm=vm, message=f"libvirt can't be asked: {message}"))
+
+    def begin(self, number: int) -> Attempt:
+        """Open an attempt."""
+        attempt = Attempt(number=number, start=self._now())
+        self._change(attempts=[*self.attempts, attempt], progress=None)
+        return attempt
+
+    def end(self, end: Ended, job: CompletedJob | None = None) -> None:
+        """Close the open attempt."""
+        attempt = self.attempts[-1].replace(
+            end=self._now(),
+            outcome=end.outcome,
+            error=end.error,
+            downtime=job.downtime if job else None,
+            transferred=job.transferred if job else None,
+        )
+        over = [
+            condition(
+                self._status.conditions, type_, Status.FALSE, end.outcome, end.error or "", now=self._now()
+            )
+            for type_ in CONDITIONS
+            if type_ == ConditionType.RUNNING or find_condition(self._status.conditions, type_)
+        ]
+        self._change(attempts=[*self.attempts[:-1], attempt], conditions=over)
+
+    def apply(self, desired: Desired, errors: list[ApplyError]) -> None:
+        """Say that a revision was carried out, but for the errors."""
+        self._change(
+            applied=Applied(
+                revision=desired.revision, attempt=desired.attempt, time=self._now(), errors=errors
+            )
+        )
+
+    def advance(self, progress: Progress) -> None:
+        """Say how far it is."""
+        self._change(progress=progress)
+
+    def set(self, type_: ConditionType, status: Status, reason: str, message: str) -> None:
+        """Set a condition; while status and reason stay the same the message does, too, whatever its figures."""
+        old = find_condition(self._status.conditions, type_)
+        if old is not None and (old.status, old.reason) == (status, reason):
+            return
+        new = condition(self._status.conditions, type_, status, reason, message, now=self._now())
+        others = [each for each in self._status.conditions if each.type != type_]
+        self._change(conditions=[*others, new])
+
+    def _change(self, **changes: object) -> None:
+        self._status = self._status.replace(**changes)
+        self._reporter.put(self._status.part(*FIELDS))

@@ -1,0 +1,118 @@
+"""The target role: one migration whose VM comes to this node."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vmferry_agent.decisions.readiness import not_ready
+from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError
+from vmferry_agent.migrations.vm_reports import vm_report
+from vmferry_agent.reporting import Reporter
+from vmferry_api.migrations import TargetReport, VMMigration, VMMigrationStatus, VMReport, VMState
+from vmferry_api.quantities import rounded
+
+_logger = logging.getLogger(__name__)
+
+LOOK_WHILE_PENDING = timedelta(seconds=2)
+LOOK_WHILE_COMING = timedelta(seconds=0.5)
+"""Short, because the operator calls a migration succeeded only when the target has seen the VM run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where migrations to this node go."""
+
+    connect_uri: str
+    """How other nodes' libvirt daemons reach this one's."""
+    migration_uri: str | None
+    """Where this node's QEMU listens; None: libvirt's default."""
+
+
+class TargetMigration:
+    """Reports whether a VM can come here, and how it arrives.
+
+    Args:
+        migration: The object as first seen.
+        hypervisor: This host.
+        addresses: This host's.
+        reporter: Writes this agent's part of the status.
+    """
+
+    def __init__(
+        self, migration: VMMigration, *, hypervisor: Hypervisor, addresses: Addresses, reporter: Reporter
+    ) -> None:
+        self._migration = migration
+        self._hypervisor = hypervisor
+        self._addresses = addresses
+        self._reporter = reporter
+        self._changed = asyncio.Event()
+
+    def update(self, migration: VMMigration) -> None:
+        """Take the object as it is now."""
+        self._migration = migration
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until the migration is over."""
+        while not self._over():
+            self._changed.clear()
+            report = await self._look()
+            if report is not None:
+                self._reporter.put(VMMigrationStatus(target=report).part("target"))
+            await self._wait()
+
+    def _over(self) -> bool:
+        phase = self._migration.status.phase
+        return phase is not None and phase.terminal
+
+    async def _wait(self) -> None:
+        coming = bool(self._migration.status.attempts)
+        try:
+            async with asyncio.timeout((LOOK_WHILE_COMING if coming else LOOK_WHILE_PENDING).total_seconds()):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _look(self) -> TargetReport | None:
+        source = self._migration.status.source
+        vm = source.vm if source else None
+        if vm is None or vm.uuid is None:
+            return None  # until the source has said which VM it is, there is nothing to check
+        try:
+            facts = await self._hypervisor.facts()
+            same = await self._hypervisor.find(vm.uuid)
+            named = await self._hypervisor.find(vm.name or self._migration.spec.vm)
+        except HypervisorError as error:
+            return self._unreachable(str(error))
+        if self._migration.status.attempts:
+            return self._report(facts, same, message=None)
+        node = self._migration.spec.target_node
+        return self._report(facts, same, message=not_ready(vm, node, named=named, same=same, facts=facts))
+
+    def _report(self, facts: HostFacts, domain: Domain | None, *, message: str | None) -> TargetReport:
+        return TargetReport(
+            ready=message is None,
+            connect_uri=self._addresses.connect_uri,
+            migration_uri=self._addresses.migration_uri,
+            vm=VMReport(state=VMState.ABSENT) if domain is None else vm_report(domain),
+            libvirt_version=facts.libvirt_version,
+            qemu_version=facts.qemu_version,
+            free_memory=self._steady(rounded(facts.free_memory)),
+            message=message,
+        )
+
+    def _steady(self, free_memory: int) -> int:
+        """Free memory always changes a little; only what is worth a write counts."""
+        target = self._migration.status.target
+        before = target.free_memory if target else None
+        if before is not None and abs(before - free_memory) < before // 10:
+            return before
+        return free_memory
+
+    def _unreachable(self, error: str) -> TargetReport:
+        target = self._migration.status.target
+        message = f"libvirt can't be asked: {error}"
+        if target is not None and self._migration.status.attempts:
+            return target.replace(message=message)
+        return TargetReport(ready=False, message=message)

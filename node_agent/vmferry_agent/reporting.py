@@ -1,0 +1,128 @@
+"""Writing status so that the API server is spared: one write in flight, transitions at once, progress seldom."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from kubernetes.aio import ApiException
+
+from vmferry_kube.backoff import Backoff
+
+_logger = logging.getLogger(__name__)
+
+Status = Mapping[str, Any]
+Write = Callable[[Status], Awaitable[object]]
+"""Writes one owner's whole part of the status of an object."""
+
+_PROGRESS = "progress"
+_GONE = {404, 409}
+"""The object is gone, or another one has its name (the uid is sent with each write)."""
+
+
+class ObjectGoneError(Exception):
+    """The object that was to be written to is not there any more."""
+
+
+class Reporter:
+    """Keeps the latest status of one object and sees to it that it is written.
+
+    A change of anything but progress is written at once, mere progress no oftener than `every`. What can't be
+    written is tried again with backoff, for as long as it takes, and only the latest is kept.
+
+    Args:
+        name: The object's, for the log.
+        write: Writes a status.
+        every: The least time between two writes of mere progress.
+    """
+
+    def __init__(self, name: str, write: Write, *, every: timedelta = timedelta(seconds=2)) -> None:
+        self.every = every
+        self._name = name
+        self._write = write
+        self._latest: Status = {}
+        self._written: Status = {}
+        self._gone = False
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Condition()
+        self._task = asyncio.create_task(self._run(), name=f"report {name}")
+
+    def put(self, status: Status) -> None:
+        """Have this written, in place of whatever has not been written yet."""
+        if status != self._latest:
+            self._latest = status
+            self._changed.set()
+
+    async def flush(self) -> None:
+        """Wait until all but mere progress is written.
+
+        Raises:
+            ObjectGoneError: It never will be.
+        """
+        async with self._settled:
+            await self._settled.wait_for(lambda: self._gone or not self._urgent())
+        if self._gone:
+            raise ObjectGoneError(self._name)
+
+    async def stop(self) -> None:
+        """Stop writing."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _urgent(self) -> bool:
+        return _without_progress(self._latest) != _without_progress(self._written)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        written_at = float("-inf")
+        while not self._gone:
+            await self._changed.wait()
+            due = written_at + self.every.total_seconds()
+            if not self._urgent() and loop.time() < due:
+                await self._wait_until(due)
+            self._changed.clear()
+            if self._latest != self._written:
+                await self._write_latest()
+                written_at = loop.time()
+
+    async def _wait_until(self, due: float) -> None:
+        """Until then, or until something is urgent."""
+        loop = asyncio.get_running_loop()
+        while not self._urgent() and (left := due - loop.time()) > 0:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    async def _write_latest(self) -> None:
+        for delay in Backoff():
+            status = self._latest
+            try:
+                await self._write(status)
+            except ApiException as error:
+                if error.status in _GONE:
+                    await self._settle(self._written, gone=True)
+                    return
+                _logger.warning("%s: the API server refused the status: %s", self._name, _one_line(error))
+            except (OSError, TimeoutError) as error:
+                _logger.warning("%s: can't write the status: %s", self._name, error or type(error).__name__)
+            else:
+                await self._settle(status)
+                return
+            await asyncio.sleep(delay)
+
+    async def _settle(self, written: Status, *, gone: bool = False) -> None:
+        async with self._settled:
+            self._written, self._gone = written, gone
+            self._settled.notify_all()
+
+
+def _without_progress(status: Status) -> Status:
+    return {name: value for name, value in status.items() if name != _PROGRESS}
+
+
+def _one_line(error: ApiException) -> str:
+    return f"{error.status} {error.reason}: {' '.join((error.body or '').split())[:500]}"

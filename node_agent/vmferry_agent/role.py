@@ -1,0 +1,88 @@
+"""One role of the agent: a task for each migration that concerns its node."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from vmferry_agent.reporting import Reporter
+from vmferry_api.migrations import VMMigration
+
+_logger = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """What a role does for one migration."""
+
+    def update(self, migration: VMMigration) -> None:
+        """Take the object as it is now."""
+
+    async def run(self) -> None:
+        """Until the migration is over."""
+
+
+NewReporter = Callable[[VMMigration], Reporter]
+NewWork = Callable[[VMMigration, Reporter], Work]
+
+
+class Role:
+    """Keeps one task for each migration that is not over.
+
+    Args:
+        name: The role's, for the log.
+        new_reporter: Makes the writer of a migration's status.
+        new_work: Makes what is done for a migration.
+    """
+
+    def __init__(self, name: str, *, new_reporter: NewReporter, new_work: NewWork) -> None:
+        self._name = name
+        self._new_reporter = new_reporter
+        self._new_work = new_work
+        self._works: dict[str, Work] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def seen(self, event: str | None, raw: Mapping[str, Any]) -> None:
+        """Take an event of the watch.
+
+        An object that vanishes without a deletion timestamp was taken away by force: what runs for it goes on
+        with what was wanted last, and its own limits end it.
+        """
+        try:
+            migration = VMMigration.model_validate(raw)
+        except ValidationError as error:
+            name = raw.get("metadata", {}).get("name")
+            _logger.error("%s: VMMigration %s can't be read, and is left alone: %s", self._name, name, error)
+            return
+        uid = migration.metadata.uid
+        if uid in self._works:
+            if event != "DELETED" or migration.metadata.deletion_timestamp is not None:
+                self._works[uid].update(migration)
+        elif event != "DELETED" and not _over(migration):
+            self._begin(uid, migration)
+
+    async def stop(self) -> None:
+        """End all tasks; what runs in libvirt goes on."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, uid: str, migration: VMMigration) -> None:
+        reporter = self._new_reporter(migration)
+        work = self._new_work(migration, reporter)
+        self._works[uid] = work
+        self._tasks[uid] = asyncio.create_task(self._run(uid, work, reporter), name=f"{self._name} {uid}")
+
+    async def _run(self, uid: str, work: Work, reporter: Reporter) -> None:
+        try:
+            await work.run()
+        finally:
+            await reporter.stop()
+            del self._works[uid], self._tasks[uid]
+
+
+def _over(migration: VMMigration) -> bool:
+    phase = migration.status.phase
+    return phase is not None and phase.terminal
