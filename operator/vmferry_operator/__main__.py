@@ -1,0 +1,5 @@
+"""`python -m vmferry_operator`."""
+
+from vmferry_operator.main import main
+
+main()

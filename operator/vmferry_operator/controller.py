@@ -1,0 +1,141 @@
+"""The operator: two watches, two queues, and a list of everything now and then."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes import aio
+
+from vmferry_api import GROUP, VERSION
+from vmferry_api.migrations import VMMigration
+from vmferry_api.policies import MigrationPolicy
+from vmferry_kube.backoff import Backoff
+from vmferry_kube.clients import REQUEST_TIMEOUT
+from vmferry_kube.keys import ObjectKey
+from vmferry_kube.migrations import StatusWriter
+from vmferry_kube.queues import WorkQueue
+from vmferry_kube.watching import Watch
+from vmferry_operator.migration_controller import MANAGER, MigrationController
+from vmferry_operator.policy_controller import PolicyController
+from vmferry_operator.store import Store
+
+_logger = logging.getLogger(__name__)
+
+LIST_EVERY = 300.0
+"""Seconds between two full lists: kopf's watches do not tell what vanished while they were lost."""
+
+
+class Controller:
+    """Reconciles all migrations and policies of the cluster.
+
+    Args:
+        client: The connection to the API server.
+        now: The time.
+    """
+
+    def __init__(
+        self, client: aio.ApiClient, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._objects = aio.CustomObjectsApi(client)
+        self._migrations = Store(VMMigration, changed=self._migration_changed)
+        self._policies = Store(MigrationPolicy, changed=self._policy_changed)
+        migrations = MigrationController(
+            client,
+            migrations=self._migrations,
+            policies=self._policies,
+            list_policies=self._list_policies,
+            now=now,
+        )
+        policies = PolicyController(
+            StatusWriter(client, manager=MANAGER),
+            migrations=self._migrations,
+            policies=self._policies,
+            now=now,
+        )
+        self._migration_queue = WorkQueue(migrations.reconcile)
+        self._policy_queue = WorkQueue(policies.reconcile)
+        self._watches = [
+            Watch(plural="migrationpolicies", seen=self._policies.seen),
+            Watch(plural="vmmigrations", seen=self._migrations.seen),
+        ]
+        self._listing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read everything, then follow it."""
+        await self._list_all()
+        for watch in self._watches:
+            watch.start()
+        self._listing = asyncio.create_task(self._list_now_and_then(), name="list everything")
+        _logger.info(
+            "following %d migrations and %d policies", len(self._migrations.all()), len(self._policies.all())
+        )
+
+    async def stop(self) -> None:
+        """End; nothing is lost, since all state is in the objects."""
+        if self._listing is not None:
+            self._listing.cancel()
+        for watch in self._watches:
+            await watch.stop()
+        await self._migration_queue.stop()
+        await self._policy_queue.stop()
+
+    def _migration_changed(self, key: ObjectKey, old: VMMigration | None, new: VMMigration | None) -> None:
+        if new is None:
+            self._migration_queue.forget(key)
+        else:
+            self._migration_queue.add(key)
+        for name in {_policy_name(old), _policy_name(new)} - {None}:
+            self._policy_queue.add(ObjectKey("", name or ""))
+
+    def _policy_changed(
+        self, key: ObjectKey, old: MigrationPolicy | None, new: MigrationPolicy | None
+    ) -> None:
+        if new is not None:
+            self._policy_queue.add(key)
+        if (old.spec if old else None) == (new.spec if new else None):
+            return
+        for each in self._migrations.all():
+            if each.status.phase is None or not each.status.phase.terminal:
+                self._migration_queue.add(ObjectKey(each.metadata.namespace or "", each.metadata.name))
+
+    async def _list_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(LIST_EVERY)
+            await self._list_all()
+
+    async def _list_all(self) -> None:
+        """Read all policies, then all migrations; until it succeeds."""
+        await _until_done(self._list_policies)
+        await _until_done(self._list_migrations)
+
+    async def _list_policies(self) -> None:
+        self._policies.replace(await self._list("migrationpolicies"))
+
+    async def _list_migrations(self) -> None:
+        self._migrations.replace(await self._list("vmmigrations"))
+
+    async def _list(self, plural: str) -> list[dict[str, Any]]:
+        listed = await self._objects.list_cluster_custom_object(
+            group=GROUP, version=VERSION, plural=plural, _request_timeout=REQUEST_TIMEOUT
+        )
+        items: list[dict[str, Any]] = listed["items"]
+        return items
+
+
+def _policy_name(migration: VMMigration | None) -> str | None:
+    policy = migration.status.policy if migration else None
+    return policy.name if policy else None
+
+
+async def _until_done(read: Callable[[], Awaitable[None]]) -> None:
+    for delay in Backoff(first=1, most=30):
+        try:
+            await read()
+        except (aio.ApiException, OSError, TimeoutError) as error:
+            said = " ".join(str(error).split())[:300] or type(error).__name__
+            _logger.warning("can't list: %s; again in %.1f s", said, delay)
+            await asyncio.sleep(delay)
+        else:
+            return

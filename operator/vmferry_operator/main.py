@@ -1,0 +1,36 @@
+"""The command `vmferry-operator`."""
+
+import asyncio
+import logging
+import signal
+
+import click
+
+from vmferry_kube.clients import connect
+from vmferry_kube.logs import log_to_stderr
+from vmferry_operator.controller import Controller
+
+
+@click.command()
+@click.option("--verbose", is_flag=True, help="Log more.")
+def main(*, verbose: bool) -> None:
+    """Decide what should be in force for each live migration of the cluster."""
+    log_to_stderr(verbose=verbose)
+    asyncio.run(_serve())
+
+
+async def _serve() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with connect() as client:
+        controller = Controller(client)
+        starting = asyncio.create_task(controller.start(), name="start")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        await stopping
+        starting.cancel()
+        logging.getLogger(__name__).info("stopping")
+        await controller.stop()

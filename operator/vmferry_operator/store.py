@@ -1,0 +1,94 @@
+"""What the operator has last seen of every object."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from vmferry_api.migrations import VMMigration
+from vmferry_api.policies import MigrationPolicy
+from vmferry_kube.keys import ObjectKey
+
+_logger = logging.getLogger(__name__)
+
+Object = TypeVar("Object", VMMigration, MigrationPolicy)
+
+
+class Store(Generic[Object]):
+    """The newest version seen of each object of a kind, by whichever way it came: watch, list, or own write.
+
+    Args:
+        kind: The objects' type.
+        changed: Told of each object that appears, changes or goes: before and after.
+    """
+
+    def __init__(
+        self, kind: type[Object], *, changed: Callable[[ObjectKey, Object | None, Object | None], None]
+    ) -> None:
+        self._kind: type[Object] = kind
+        self._changed: Callable[[ObjectKey, Object | None, Object | None], None] = changed
+        self._objects: dict[ObjectKey, Object] = {}
+
+    def get(self, key: ObjectKey) -> Object | None:
+        """The object, if there is one."""
+        return self._objects.get(key)
+
+    def all(self) -> list[Object]:
+        """All objects."""
+        return list(self._objects.values())
+
+    def seen(self, event: str | None, raw: Mapping[str, Any]) -> None:
+        """Take an event of the watch."""
+        if event == "DELETED":
+            self.gone(raw)
+        else:
+            self.take(raw)
+
+    def take(self, raw: Mapping[str, Any]) -> Object | None:
+        """Take an object unless a newer version of it has been seen; the newest is returned."""
+        key = _key(raw)
+        try:
+            new = self._kind.model_validate(raw)
+        except ValidationError as error:
+            _logger.error("%s %s can't be read, and is left alone: %s", self._kind.__name__, key, error)
+            return None
+        old = self._objects.get(key)
+        if old is not None and _is_older(new, old):
+            return old
+        self._objects[key] = new
+        if old is None or new != old:
+            self._changed(key, old, new)
+        return new
+
+    def gone(self, raw: Mapping[str, Any]) -> None:
+        """Forget an object, unless another one has its name by now."""
+        key = _key(raw)
+        old = self._objects.get(key)
+        if old is not None and old.metadata.uid == raw["metadata"].get("uid"):
+            del self._objects[key]
+            self._changed(key, old, None)
+
+    def replace(self, listed: Iterable[Mapping[str, Any]]) -> None:
+        """Take a full list: what is not in it is gone (a watch does not tell what vanished while it was lost).
+
+        An object that was created after the list was read comes again by the watch.
+        """
+        raws = list(listed)
+        keys = {_key(raw) for raw in raws}
+        for key, old in list(self._objects.items()):
+            if key not in keys:
+                del self._objects[key]
+                self._changed(key, old, None)
+        for raw in raws:
+            self.take(raw)
+
+
+def _key(raw: Mapping[str, Any]) -> ObjectKey:
+    metadata = raw["metadata"]
+    return ObjectKey(metadata.get("namespace") or "", metadata["name"])
+
+
+def _is_older(new: Object, old: Object) -> bool:
+    """Resource versions of one kind grow; those of an object that was created anew, too."""
+    return int(new.metadata.resource_version or 0) < int(old.metadata.resource_version or 0)
