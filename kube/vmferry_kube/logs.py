@@ -14,5 +14,7 @@ def log_to_stderr(*, verbose: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    # it warns that it leaves the signals of a process to whose thread it is not: as intended
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     for noisy in ("kopf", "aiohttp", "asyncio", "kubernetes"):
         logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.WARNING)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kubernetes import aio
+from kubernetes.aio.client import ApiClient, CustomObjectsApi
 
 from vmferry_api import API_VERSION, FINALIZER, GROUP, VERSION
 from vmferry_api.objects import ObjectMeta
@@ -21,8 +21,8 @@ class StatusWriter:
             longer sends, the API server removes.
     """
 
-    def __init__(self, client: aio.ApiClient, *, manager: str) -> None:
-        self._api = aio.CustomObjectsApi(client)
+    def __init__(self, client: ApiClient, *, manager: str) -> None:
+        self._api = CustomObjectsApi(client)
         self._manager = manager
 
     async def apply_migration(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ class StatusWriter:
         The uid is sent with it, so that a namesake created meanwhile is refused (409), not written to.
 
         Raises:
-            kubernetes.aio.ApiException: Refused; its `status` is the HTTP status.
+            kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status.
             OSError, asyncio.TimeoutError: The API server can't be reached.
         """
         result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
@@ -77,8 +77,8 @@ class StatusWriter:
 class FinalizerWriter:
     """Puts the migration finalizer on objects and takes it off."""
 
-    def __init__(self, client: aio.ApiClient) -> None:
-        self._api = aio.CustomObjectsApi(client)
+    def __init__(self, client: ApiClient) -> None:
+        self._api = CustomObjectsApi(client)
 
     async def set(self, metadata: ObjectMeta, *, held: bool) -> dict[str, Any]:
         """Add or remove it; the object as it then is.
@@ -87,7 +87,7 @@ class FinalizerWriter:
         so that nobody else's finalizer is ever lost.
 
         Raises:
-            kubernetes.aio.ApiException: Refused; look at the object again.
+            kubernetes.aio.client.ApiException: Refused; look at the object again.
         """
         others = [each for each in metadata.finalizers if each != FINALIZER]
         result: dict[str, Any] = await self._api.patch_namespaced_custom_object(

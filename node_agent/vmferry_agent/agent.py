@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from kubernetes import aio
+from kubernetes.aio.client import ApiClient
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import Hypervisor
@@ -28,9 +28,7 @@ class Agent:
         client: The connection to the API server.
     """
 
-    def __init__(
-        self, node: str, *, hypervisor: Hypervisor, addresses: Addresses, client: aio.ApiClient
-    ) -> None:
+    def __init__(self, node: str, *, hypervisor: Hypervisor, addresses: Addresses, client: ApiClient) -> None:
         self._node = node
         self._client = client
         self._hypervisor = hypervisor

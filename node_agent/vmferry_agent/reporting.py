@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from kubernetes.aio import ApiException
+from kubernetes.aio.client import ApiException
 
 from vmferry_kube.backoff import Backoff
 

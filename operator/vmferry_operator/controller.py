@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes import aio
+from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
 from vmferry_api import GROUP, VERSION
 from vmferry_api.migrations import VMMigration
@@ -35,10 +35,8 @@ class Controller:
         now: The time.
     """
 
-    def __init__(
-        self, client: aio.ApiClient, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
-        self._objects = aio.CustomObjectsApi(client)
+    def __init__(self, client: ApiClient, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._objects = CustomObjectsApi(client)
         self._migrations = Store(VMMigration, changed=self._migration_changed)
         self._policies = Store(MigrationPolicy, changed=self._policy_changed)
         migrations = MigrationController(
@@ -133,7 +131,7 @@ async def _until_done(read: Callable[[], Awaitable[None]]) -> None:
     for delay in Backoff(first=1, most=30):
         try:
             await read()
-        except (aio.ApiException, OSError, TimeoutError) as error:
+        except (ApiException, OSError, TimeoutError) as error:
             said = " ".join(str(error).split())[:300] or type(error).__name__
             _logger.warning("can't list: %s; again in %.1f s", said, delay)
             await asyncio.sleep(delay)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 
-from kubernetes import aio
+from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api
 
 from vmferry_api import FINALIZER
 from vmferry_api.migrations import VMMigration
@@ -40,7 +40,7 @@ class MigrationController:
 
     def __init__(
         self,
-        client: aio.ApiClient,
+        client: ApiClient,
         *,
         migrations: Store[VMMigration],
         policies: Store[MigrationPolicy],
@@ -51,7 +51,7 @@ class MigrationController:
         self._policies = policies
         self._list_policies = list_policies
         self._now = now
-        self._nodes = aio.CoreV1Api(client)
+        self._nodes = CoreV1Api(client)
         self._status = StatusWriter(client, manager=MANAGER)
         self._finalizers = FinalizerWriter(client)
 
@@ -62,7 +62,7 @@ class MigrationController:
             return None
         try:
             return await self._reconcile(key, migration)
-        except aio.ApiException as error:
+        except ApiException as error:
             if error.status == _NOT_FOUND:
                 return None  # deleted meanwhile; the watch tells
             raise
@@ -95,7 +95,7 @@ class MigrationController:
         for name in (migration.spec.source_node, migration.spec.target_node):
             try:
                 await self._nodes.read_node(name, _request_timeout=REQUEST_TIMEOUT)
-            except aio.ApiException as error:
+            except ApiException as error:
                 if error.status != _NOT_FOUND:
                     _logger.warning("can't look for Node %s: %s %s", name, error.status, error.reason)
                     return None

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from kubernetes import aio
+from kubernetes.aio.client import ApiException
 
 from vmferry_api.conditions import ConditionType, Status, condition
 from vmferry_api.migrations import VMMigration
@@ -50,7 +50,7 @@ class PolicyController:
             return None
         try:
             self._policies.take(await self._status.apply_policy(policy.metadata, status.as_json()))
-        except aio.ApiException as error:
+        except ApiException as error:
             if error.status != 404:  # noqa: PLR2004 - deleted meanwhile; the watch tells
                 raise
         return None

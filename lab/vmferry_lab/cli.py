@@ -1,0 +1,205 @@
+"""The command `vmferry-lab`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import click
+
+from vmferry_api.quantities import format_quantity, parse_quantity
+from vmferry_lab.controlplane.binaries import find_or_build
+from vmferry_lab.errors import LabError
+from vmferry_lab.guests.image import GuestSpec, Pattern
+from vmferry_lab.kubectl import kubectl_path
+from vmferry_lab.lab import Lab, default_directory
+
+
+class Quantity(click.ParamType[int]):
+    """A size or rate in bytes, such as 128Mi or 80M."""
+
+    name = "quantity"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it."""
+        try:
+            return value if isinstance(value, int) else parse_quantity(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class LabCommand(click.Group):
+    """A group whose commands tell the lab's errors in a line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (LabError, TimeoutError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LabCommand)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="The lab's. [env: VMFERRY_LAB_DIR]")
+@click.pass_context
+def main(context: click.Context, directory: Path | None) -> None:
+    """A real Kubernetes API server and real libvirt hosts, on this machine."""
+    context.obj = Lab((directory or default_directory()).absolute())
+
+
+@main.command()
+@click.option("--hosts", default=2, show_default=True, help="How many libvirt hosts.")
+@click.option("--components/--no-components", default=True, help="Start vmferry's operator and agents, too.")
+@click.pass_obj
+def up(lab: Lab, *, hosts: int, components: bool) -> None:
+    """Bring a lab up."""
+    lab.up(hosts=hosts, components=components)
+    click.echo('go on with:  eval "$(vmferry-lab env)"; kubectl get nodes,migpol')
+
+
+@main.command()
+@click.pass_obj
+def down(lab: Lab) -> None:
+    """Stop everything and remove the lab, also after a crash."""
+    lab.down()
+    click.echo(f"{lab.directory}: gone")
+
+
+@main.command()
+@click.pass_obj
+def status(lab: Lab) -> None:
+    """Show what runs."""
+    click.echo(f"directory   {lab.directory}")
+    for host in lab.hosts:
+        click.echo(f"host        {host.name}  {host.uri}")
+    for name in lab.components.names:
+        click.echo(f"component   {name}  {'runs' if lab.components.runs(name) else 'stopped'}")
+    for guest in lab.guests:
+        click.echo(f"guest       {guest.name}  {_where(lab, guest.name)}")
+
+
+@main.command()
+@click.pass_obj
+def env(lab: Lab) -> None:
+    """Print what a shell needs: eval "$(vmferry-lab env)"."""
+    click.echo(f"export KUBECONFIG={lab.kubectl.kubeconfig}")
+    click.echo(f"export VMFERRY_LAB_DIR={lab.directory}")
+    if (directory := str(kubectl_path().parent)) not in os.environ["PATH"].split(":"):
+        click.echo(f'export PATH={directory}:"$PATH"')
+
+
+@main.command()
+def binaries() -> None:
+    """Build the control plane's programs, unless they are there."""
+    found = find_or_build(click.echo)
+    click.echo(f"control plane: {found.apiserver.parent}")
+
+
+@main.command()
+@click.argument("component", required=False)
+@click.option("--follow", "-f", is_flag=True, help="Go on as it grows.")
+@click.pass_obj
+def logs(lab: Lab, component: str | None, *, follow: bool) -> None:
+    """Show logs; of the operator and the agents unless one is named."""
+    names = [component] if component else lab.components.names
+    paths = [str(lab.directory / "logs" / f"{name}.log") for name in names]
+    subprocess.run(["tail", "-n", "100", *(["-F"] if follow else []), *paths], check=False)
+
+
+@main.command()
+@click.argument("component")
+@click.pass_obj
+def start(lab: Lab, component: str) -> None:
+    """Start the operator or an agent."""
+    lab.components.start(component)
+
+
+@main.command()
+@click.argument("component")
+@click.option("--kill", is_flag=True, help="SIGKILL instead of SIGTERM.")
+@click.pass_obj
+def stop(lab: Lab, component: str, *, kill: bool) -> None:
+    """Stop the operator or an agent."""
+    lab.components.stop(component, kill=kill)
+
+
+@main.group()
+def vm() -> None:
+    """Guests that write memory at a given rate, and prove that none was lost."""
+
+
+def _with_lab(command: Callable[..., None]) -> Callable[..., None]:
+    return click.pass_obj(wraps(command)(command))
+
+
+@vm.command("start")
+@click.argument("name")
+@click.option("--host", required=True, help="Where it starts, such as node-a.")
+@click.option("--memory", type=Quantity(), default="128Mi", show_default=True)
+@click.option("--dirty-rate", type=Quantity(), default="80M", show_default=True, help="Bytes per second.")
+@click.option("--working-set", type=Quantity(), default="64Mi", show_default=True)
+@click.option(
+    "--pattern",
+    type=click.Choice([each.name.lower() for each in Pattern]),
+    default="sequential",
+    show_default=True,
+)
+@_with_lab
+def vm_start(
+    lab: Lab, name: str, *, host: str, memory: int, dirty_rate: int, working_set: int, pattern: str
+) -> None:
+    """Start a guest."""
+    spec = GuestSpec(
+        name=name,
+        memory=memory,
+        dirty_rate=dirty_rate,
+        working_set=working_set,
+        pattern=Pattern[pattern.upper()],
+    )
+    lab.guest(name).start(lab.host(host), spec)
+    click.echo(
+        f"{name} runs on {host}: {format_quantity(memory)}, {dirty_rate / 1e6:.0f} MB/s over "
+        f"{format_quantity(working_set)}, {pattern}"
+    )
+
+
+@vm.command("rate")
+@click.argument("name")
+@click.argument("rate", type=Quantity())
+@_with_lab
+def vm_rate(lab: Lab, name: str, rate: int) -> None:
+    """Change a guest's rate of dirtying, in bytes per second, also while it migrates."""
+    lab.guest(name).set_rate(lab.hosts, rate)
+
+
+@vm.command("verdict")
+@click.argument("name")
+@_with_lab
+def vm_verdict(lab: Lab, name: str) -> None:
+    """Tell whether a guest's memory is intact; exit code 1 if not."""
+    found = lab.guest(name).verdict()
+    click.echo(f"{name} ({_where(lab, name)}): {found}")
+    sys.exit(0 if found.intact else 1)
+
+
+@vm.command("list")
+@_with_lab
+def vm_list(lab: Lab) -> None:
+    """List the guests, and where they are."""
+    for guest in lab.guests:
+        click.echo(f"{guest.name}  {_where(lab, guest.name)}")
+
+
+@vm.command("remove")
+@click.argument("name")
+@_with_lab
+def vm_remove(lab: Lab, name: str) -> None:
+    """Destroy a guest."""
+    lab.guest(name).destroy(lab.hosts)
+
+
+def _where(lab: Lab, name: str) -> str:
+    states = lab.guest(name).states(lab.hosts)
+    return ", ".join(f"{state} on {host}" for host, state in states.items()) or "on no host"

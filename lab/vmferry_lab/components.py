@@ -1,0 +1,77 @@
+"""vmferry itself in the lab: the operator and one agent per host, as processes."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from vmferry_lab import processes
+from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR, ControlPlane
+from vmferry_lab.errors import LabError
+from vmferry_lab.hosts.host import Host
+
+OPERATOR_NAME = "operator"
+
+
+class Components:
+    """The operator and the agents of a lab.
+
+    Args:
+        lab: The lab's directory.
+        control_plane: Where they connect to.
+        hosts: One agent for each.
+    """
+
+    def __init__(self, lab: Path, control_plane: ControlPlane, hosts: list[Host]) -> None:
+        self._lab = lab
+        self._control_plane = control_plane
+        self._hosts = {agent_name(host.name): host for host in hosts}
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [OPERATOR_NAME, *self._hosts]
+
+    def log(self, name: str) -> Path:
+        """A component's log."""
+        return self._lab / "logs" / f"{name}.log"
+
+    def start(self, name: str) -> None:
+        """Start one that does not run."""
+        if self.runs(name):
+            return
+        user = OPERATOR if name == OPERATOR_NAME else AGENT
+        environment = {**os.environ, "KUBECONFIG": str(self._control_plane.kubeconfig(user))}
+        command = [sys.executable, "-m", *self._command(name)]
+        processes.start(name, command, lab=self._lab, log=self.log(name), environment=environment)
+
+    def stop(self, name: str, *, kill: bool = False) -> None:
+        """Stop one, by SIGTERM or SIGKILL."""
+        how = signal.SIGKILL if kill else signal.SIGTERM
+        processes.stop(processes.of_component(self._lab, self._known(name)), how=how)
+
+    def runs(self, name: str) -> bool:
+        """Whether it runs."""
+        return bool(processes.of_component(self._lab, self._known(name)))
+
+    def start_all(self) -> None:
+        """Start all that do not run."""
+        for name in self.names:
+            self.start(name)
+
+    def _command(self, name: str) -> list[str]:
+        if name == OPERATOR_NAME:
+            return ["vmferry_operator"]
+        host = self._hosts[self._known(name)]
+        addresses = ["--connect-uri", host.connect_uri, "--migration-uri", host.migration_uri]
+        return ["vmferry_agent", "--node", host.name, "--libvirt-uri", host.uri, *addresses]
+
+    def _known(self, name: str) -> str:
+        if name not in self.names:
+            raise LabError(f"there is no component {name}; there are: {', '.join(self.names)}")
+        return name
+
+
+def agent_name(node: str) -> str:
+    """The name of a node's agent."""
+    return f"agent-{node}"

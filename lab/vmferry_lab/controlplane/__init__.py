@@ -1,0 +1,1 @@
+"""A real Kubernetes control plane: etcd, API server, controller manager."""

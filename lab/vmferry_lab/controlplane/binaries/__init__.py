@@ -1,0 +1,120 @@
+"""The control plane's programs: found, or built once from Go modules.
+
+They are looked for in $KUBEBUILDER_ASSETS (setup-envtest's directory), then in the user's cache, and otherwise
+built into the cache; go.mod beside this file says which versions.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmferry_lab.controlplane.binaries.go import go_command
+from vmferry_lab.errors import LabError
+
+_MODULE = Path(__file__).parent
+_KUBERNETES = "k8s.io/kubernetes"
+_ETCD = "go.etcd.io/etcd/server/v3"
+_PACKAGES = {
+    "etcd": _ETCD,
+    "kube-apiserver": f"{_KUBERNETES}/cmd/kube-apiserver",
+    "kube-controller-manager": f"{_KUBERNETES}/cmd/kube-controller-manager",
+}
+_BUILD_TIMEOUT = 3600
+
+Say = Callable[[str], None]
+"""Tells the user how it goes."""
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Where the programs are."""
+
+    etcd: Path
+    apiserver: Path
+    controller_manager: Path
+
+
+def find_or_build(say: Say) -> Binaries:
+    """The programs, built if need be (6 minutes on 2 cores).
+
+    Raises:
+        LabError: They can't be built.
+    """
+    assets = Path(os.environ.get("KUBEBUILDER_ASSETS", ""))
+    found = {name: assets / name for name in _PACKAGES if os.environ.get("KUBEBUILDER_ASSETS")}
+    missing = [name for name in _PACKAGES if not found.get(name, Path()).is_file()]
+    if missing:
+        cache = _build_missing(missing, say)
+        found |= {name: cache / name for name in missing}
+    return Binaries(found["etcd"], found["kube-apiserver"], found["kube-controller-manager"])
+
+
+def cache_directory() -> Path:
+    """The lab's part of the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmferry-lab"
+
+
+def _build_missing(names: list[str], say: Say) -> Path:
+    kubernetes, etcd = _version_of(_KUBERNETES), _version_of(_ETCD)
+    cache = cache_directory() / f"kubernetes-{kubernetes}_etcd-{etcd}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second builder waits, and finds them built
+        to_build = [name for name in names if not (cache / name).is_file()]
+        if to_build:
+            say(f"building {', '.join(to_build)} from Go modules, once: about 6 minutes on 2 cores")
+            _build(to_build, cache, kubernetes, say)
+    return cache
+
+
+def _build(names: list[str], cache: Path, kubernetes: str, say: Say) -> None:
+    go = go_command(cache_directory(), say)
+    major, minor = kubernetes.removeprefix("v").split(".")[:2]
+    version = "k8s.io/component-base/version"
+    variables = {"gitVersion": kubernetes, "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(["-s", "-w", *(f"-X {version}.{name}={value}" for name, value in variables.items())])
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        for file in ("go.mod", "go.sum"):
+            shutil.copy(_MODULE / file, scratch)
+        for name in names:
+            began = time.monotonic()
+            say(f"  {name} …")
+            command = [*go, "build", "-trimpath", "-ldflags", flags, "-o", name, _PACKAGES[name]]
+            _run(command, Path(scratch))
+            (Path(scratch) / name).replace(cache / name)
+            say(f"  {name} built in {time.monotonic() - began:.0f} s")
+
+
+def _run(command: list[str], directory: Path) -> None:
+    environment = {
+        "GOFLAGS": "-mod=mod",
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+    }
+    try:
+        subprocess.run(
+            command, cwd=directory, env=environment, check=True, timeout=_BUILD_TIMEOUT, stdout=sys.stderr
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        raise LabError(
+            f"can't build the control plane: {error}; point KUBEBUILDER_ASSETS at a directory with etcd, "
+            "kube-apiserver and kube-controller-manager if you have them"
+        ) from error
+
+
+def _version_of(module: str) -> str:
+    text = (_MODULE / "go.mod").read_text()
+    match = re.search(rf"^\s*{re.escape(module)} (v\S+)", text, re.MULTILINE)
+    if match is None:
+        raise LabError(f"go.mod beside {__file__} does not require {module}")
+    return match[1]

@@ -1,0 +1,171 @@
+"""A guest of the lab, on whichever host it is."""
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import libvirt
+import libvirt_qemu
+
+from vmferry_lab.errors import LabError
+from vmferry_lab.guests.image import MAX_RATE, GuestSpec, disk_image, rate_units
+from vmferry_lab.guests.verdict import Verdict, verdict
+from vmferry_lab.hosts.host import Host
+from vmferry_lab.hosts.session import give_away
+from vmferry_lab.until import until
+
+BOOT_TIMEOUT = 60.0
+_SCRATCH_REGISTER = 0x3FF
+_IDLE = 255
+_STATES = {1: "running", 3: "paused", 5: "shut off", 6: "crashed"}
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest, known by its name; its files lie in the lab's directory."""
+
+    name: str
+    lab: Path
+
+    @property
+    def uuid(self) -> str:
+        """The domain's; it follows from lab and name."""
+        digest = hashlib.sha256(f"{self.lab}/{self.name}".encode()).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))
+
+    @property
+    def console(self) -> Path:
+        """What the guest has said, on all hosts that it has run on."""
+        return self.lab / "guests" / f"{self.name}.console"
+
+    @property
+    def _image(self) -> Path:
+        return self.lab / "guests" / f"{self.name}.img"
+
+    def start(self, host: Host, spec: GuestSpec, *, persistent: bool = True) -> None:
+        """Define and start it on a host; it has booted when this returns.
+
+        Raises:
+            LabError: libvirt refuses, or it does not boot.
+        """
+        self._image.parent.mkdir(exist_ok=True)
+        self.remove_files()
+        self._image.write_bytes(disk_image(spec))
+        self.console.touch()
+        give_away(self._image.parent)
+        with _connected(host) as connection:
+            try:
+                if persistent:
+                    connection.defineXML(self._xml(spec)).create()
+                else:
+                    connection.createXML(self._xml(spec), 0)
+            except libvirt.libvirtError as error:
+                raise LabError(f"guest {self.name} can't start on {host.name}: {error}") from error
+        until(f"the guest {self.name} to boot", lambda: self.verdict().ticks, timeout=BOOT_TIMEOUT)
+
+    def set_rate(self, hosts: Iterable[Host], dirty_rate: int) -> None:
+        """Change its rate of dirtying, in bytes per second, also while it migrates.
+
+        Raises:
+            LabError: It runs nowhere, or the rate is too high.
+        """
+        if not 0 <= dirty_rate <= MAX_RATE:
+            raise LabError(f"guest {self.name}: dirty rate must be from 0 to {MAX_RATE} bytes per second")
+        units = rate_units(dirty_rate) or _IDLE
+        for host in hosts:
+            with _connected(host) as connection:
+                domain = _find(connection, self.uuid)
+                if domain is not None and domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
+                    command = f"o /b {_SCRATCH_REGISTER:#x} {units}"
+                    flag = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+                    libvirt_qemu.qemuMonitorCommand(domain, command, flag)
+                    return
+        raise LabError(f"guest {self.name} runs on none of the lab's hosts")
+
+    def verdict(self) -> Verdict:
+        """What its console proves so far."""
+        return verdict(self.console.read_text(errors="replace") if self.console.exists() else "")
+
+    def states(self, hosts: Iterable[Host]) -> dict[str, str]:
+        """Its state on each host that knows it."""
+        found = {}
+        for host in hosts:
+            with _connected(host) as connection:
+                domain = _find(connection, self.uuid)
+                if domain is not None:
+                    found[host.name] = _STATES.get(domain.state()[0], "other")
+        return found
+
+    def destroy(self, hosts: Iterable[Host]) -> None:
+        """Stop it and undefine it everywhere, and remove its files."""
+        for host in hosts:
+            with _connected(host) as connection:
+                domain = _find(connection, self.uuid)
+                if domain is not None:
+                    _remove(domain)
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        """Remove its disk and its console."""
+        self._image.unlink(missing_ok=True)
+        self.console.unlink(missing_ok=True)
+
+    def _xml(self, spec: GuestSpec) -> str:
+        """The domain. Its disk is read-only, so that libvirt deems live migration safe without shared storage."""
+        return f"""<domain type='qemu'>
+  <name>{escape(self.name)}</name>
+  <uuid>{self.uuid}</uuid>
+  <memory unit='b'>{spec.memory}</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>
+  <cpu mode='custom'><model>qemu64</model></cpu>
+  <devices>
+    <emulator>{shutil.which("qemu-system-x86_64")}</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='{escape(str(self._image))}'/>
+      <target dev='vda' bus='virtio'/>
+      <readonly/>
+    </disk>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <serial type='file'><source path='{escape(str(self.console))}' append='on'/></serial>
+    <video><model type='none'/></video>
+  </devices>
+</domain>"""
+
+
+def guests_in(lab: Path) -> list[Guest]:
+    """The guests of a lab."""
+    return [Guest(path.stem, lab) for path in sorted((lab / "guests").glob("*.img"))]
+
+
+@contextmanager
+def _connected(host: Host) -> Iterator[libvirt.virConnect]:
+    try:
+        connection = libvirt.open(host.uri)
+    except libvirt.libvirtError as error:
+        raise LabError(f"libvirtd of {host.name} does not answer: {error}") from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _find(connection: libvirt.virConnect, uuid_: str) -> libvirt.virDomain | None:
+    return next((each for each in connection.listAllDomains() if each.UUIDString() == uuid_), None)
+
+
+def _remove(domain: libvirt.virDomain) -> None:
+    for act in (domain.destroy, domain.undefine):
+        try:
+            act()
+        except libvirt.libvirtError as error:
+            harmless = {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN}
+            if error.get_error_code() not in harmless:
+                raise LabError(f"guest {domain.name()} can't be removed: {error}") from error

@@ -1,0 +1,35 @@
+"""What every kind of the lab's hosts can do; tests and the lab know no more of them."""
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Host(Protocol):
+    """A libvirt host that is a node of the lab's cluster."""
+
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """The connection URI for programs on this machine."""
+
+    @property
+    def connect_uri(self) -> str:
+        """The URI by which another host's libvirt daemon reaches this one's."""
+
+    @property
+    def migration_uri(self) -> str:
+        """Where this host's QEMU listens for migrations; libvirt chooses the port."""
+
+    @property
+    def log(self) -> Path:
+        """The libvirt daemon's log."""
+
+    def start(self) -> None:
+        """Start the libvirt daemon and wait until it answers; guests that run are found again."""
+
+    def kill_daemon(self) -> None:
+        """Kill the libvirt daemon (SIGKILL); guests run on."""
+
+    def stop(self) -> None:
+        """Stop the daemon and every guest."""

