@@ -375,10 +375,10 @@ class VMMigrationStatus(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
 
-
     def part(self, *fields: str) -> dict[str, Any]:
-        """The JSON of an owner's fields only."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True, include=set(fields))
+        """The JSON of an owner's fields only, without empty lists."""
+        json = self.model_dump(mode="json", by_alias=True, exclude_none=True, include=set(fields))
+        return {name: value for name, value in json.items() if value != []}
 
 
 class VMMigration(ApiModel):

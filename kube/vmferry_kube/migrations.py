@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, CustomObjectsApi
+from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
 from vmferry_api import API_VERSION, FINALIZER, GROUP, VERSION
 from vmferry_api.objects import ObjectMeta
@@ -10,6 +10,8 @@ from vmferry_kube.clients import REQUEST_TIMEOUT
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
+_CONFLICTS = {409, 422}
+"""What the API server answers to a JSON patch whose test fails."""
 
 
 class StatusWriter:
@@ -74,6 +76,10 @@ class StatusWriter:
         return result
 
 
+class ConflictError(Exception):
+    """The object has changed since it was looked at; look again."""
+
+
 class FinalizerWriter:
     """Puts the migration finalizer on objects and takes it off."""
 
@@ -83,28 +89,34 @@ class FinalizerWriter:
     async def set(self, metadata: ObjectMeta, *, held: bool) -> dict[str, Any]:
         """Add or remove it; the object as it then is.
 
-        The patch holds only for the resource version that was looked at: another one fails it (422 or 409),
-        so that nobody else's finalizer is ever lost.
+        The patch holds only for what was looked at, so that nobody else's finalizer is ever lost.
 
         Raises:
-            kubernetes.aio.client.ApiException: Refused; look at the object again.
+            ConflictError: The finalizers are others by now.
+            kubernetes.aio.client.ApiException: Refused.
         """
         others = [each for each in metadata.finalizers if each != FINALIZER]
-        result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
-            group=GROUP,
-            version=VERSION,
-            namespace=metadata.namespace,
-            plural="vmmigrations",
-            name=metadata.name,
-            body=[
-                {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
-                {
-                    "op": "add",
-                    "path": "/metadata/finalizers",
-                    "value": [*others, FINALIZER] if held else others,
-                },
-            ],
-            _content_type=_JSON_PATCH,
-            _request_timeout=REQUEST_TIMEOUT,
-        )
+        wanted = [*others, FINALIZER] if held else others
+        try:
+            result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
+                group=GROUP,
+                version=VERSION,
+                namespace=metadata.namespace,
+                plural="vmmigrations",
+                name=metadata.name,
+                body=[_unchanged(metadata), {"op": "add", "path": "/metadata/finalizers", "value": wanted}],
+                _content_type=_JSON_PATCH,
+                _request_timeout=REQUEST_TIMEOUT,
+            )
+        except ApiException as error:
+            if error.status in _CONFLICTS:
+                raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
+            raise
         return result
+
+
+def _unchanged(metadata: ObjectMeta) -> dict[str, object]:
+    """The test that a JSON patch begins with; a list that is not there can't be tested itself."""
+    if metadata.finalizers:
+        return {"op": "test", "path": "/metadata/finalizers", "value": list(metadata.finalizers)}
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version}

@@ -90,4 +90,6 @@ class WorkQueue(Generic[Key]):
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    """For an answer of the API server: what it said, without the headers."""
+    text = getattr(error, "body", None) or str(error)
+    return f"{type(error).__name__}: {' '.join(text.split())[:500]}"

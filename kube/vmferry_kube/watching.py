@@ -83,5 +83,5 @@ class Watch:
         settings.networking.request_timeout = 30
         settings.watching.initial_streaming = True
         if self._field_selector:
-            settings.watching.field_selectors[f"{GROUP}/{self._plural}"] = self._field_selector
+            settings.watching.field_selectors[GROUP, VERSION, self._plural] = self._field_selector
         return settings

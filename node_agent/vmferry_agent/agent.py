@@ -36,10 +36,16 @@ class Agent:
         self._claims: set[str] = set()
         self._clock = Clock()
         self._source = Role(
-            "source", new_reporter=self._reporter("vmferry-source-agent"), new_work=self._leaving
+            "source",
+            new_reporter=self._reporter("vmferry-source-agent"),
+            new_work=self._leaving,
+            concerns=lambda migration: migration.spec.source_node == node,
         )
         self._target = Role(
-            "target", new_reporter=self._reporter("vmferry-target-agent"), new_work=self._coming
+            "target",
+            new_reporter=self._reporter("vmferry-target-agent"),
+            new_work=self._coming,
+            concerns=lambda migration: migration.spec.target_node == node,
         )
         self._watches = [
             Watch(plural="vmmigrations", seen=self._source.seen, field_selector=f"spec.sourceNode={node}"),

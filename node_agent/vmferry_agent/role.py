@@ -34,10 +34,20 @@ class Role:
         name: The role's, for the log.
         new_reporter: Makes the writer of a migration's status.
         new_work: Makes what is done for a migration.
+        concerns: Whether a migration is this node's in this role. The watch selects already; but to act for
+            another node would be too bad to rest on one setting.
     """
 
-    def __init__(self, name: str, *, new_reporter: NewReporter, new_work: NewWork) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        new_reporter: NewReporter,
+        new_work: NewWork,
+        concerns: Callable[[VMMigration], bool],
+    ) -> None:
         self._name = name
+        self._concerns = concerns
         self._new_reporter = new_reporter
         self._new_work = new_work
         self._works: dict[str, Work] = {}
@@ -54,6 +64,9 @@ class Role:
         except ValidationError as error:
             name = raw.get("metadata", {}).get("name")
             _logger.error("%s: VMMigration %s can't be read, and is left alone: %s", self._name, name, error)
+            return
+        if not self._concerns(migration):
+            _logger.error("%s: %s is not this node's", self._name, migration.metadata.name)
             return
         uid = migration.metadata.uid
         if uid in self._works:

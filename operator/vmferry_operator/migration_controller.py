@@ -11,7 +11,7 @@ from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.clients import REQUEST_TIMEOUT
 from vmferry_kube.keys import ObjectKey
-from vmferry_kube.migrations import FinalizerWriter, StatusWriter
+from vmferry_kube.migrations import ConflictError, FinalizerWriter, StatusWriter
 from vmferry_operator.decisions.decide import (
     OWN_FIELDS,
     Decision,
@@ -25,6 +25,8 @@ _logger = logging.getLogger(__name__)
 
 MANAGER = "vmferry-operator"
 _NOT_FOUND = 404
+_LOOK_AGAIN = timedelta(seconds=0.2)
+"""By then the watch has told of the change that was in the way."""
 
 
 class MigrationController:
@@ -62,6 +64,8 @@ class MigrationController:
             return None
         try:
             return await self._reconcile(key, migration)
+        except ConflictError:
+            return _LOOK_AGAIN
         except ApiException as error:
             if error.status == _NOT_FOUND:
                 return None  # deleted meanwhile; the watch tells

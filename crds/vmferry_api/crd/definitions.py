@@ -101,6 +101,11 @@ DEFINITIONS = (
                 path=".status.attempts[-1:].downtime",
                 description="How long the guest really stopped.",
             ),
+            Column(
+                name="Last step",
+                path=".status.steps[-1:].action",
+                description="What the policy did last.",
+            ),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
             Column(name="Why", path=".status.desired.reason", wide=True),
         ),

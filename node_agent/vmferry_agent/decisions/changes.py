@@ -5,6 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from vmferry_agent.hypervisor.port import Domain
+from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Desired, MigrationTechnique, VMState
 
 
@@ -27,6 +28,11 @@ class Change:
 
     parameter: Parameter
     value: Value
+
+    def __str__(self) -> str:
+        """For the log."""
+        value = format_duration(self.value) if isinstance(self.value, timedelta) else self.value
+        return f"{self.parameter} is now {value}"
 
 
 def wanted(desired: Desired, max_downtime: timedelta | None) -> dict[Parameter, Value]:

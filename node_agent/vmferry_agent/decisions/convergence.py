@@ -27,6 +27,8 @@ class Convergence:
     """The lowest needed downtime so far."""
     best_at: float = 0.0
     best_pass: int = 0
+    last: timedelta | None = None
+    """The needed downtime of the last sample."""
     memory_pass: int = 0
     transferred: int = 0
     bandwidth: int | None = None
@@ -38,12 +40,16 @@ class Convergence:
             memory_pass=sample.memory_pass,
             transferred=max(sample.transferred, self.transferred),
             bandwidth=sample.bandwidth,
+            last=sample.expected_downtime,
         )
         if in_post_copy or sample.memory_pass <= 1:
             moved = sample.memory_pass > 0 and sample.transferred > self.transferred
             return replace(seen, progress_at=now) if moved else seen
-        needed = sample.expected_downtime
-        if needed is None or (self.best is not None and needed >= self.best * (1 - MARGIN)):
+        if sample.expected_downtime is None:
+            return seen
+        # the higher of two samples: a hiccup of the measured bandwidth lowers a single one
+        needed = max(sample.expected_downtime, self.last or sample.expected_downtime)
+        if self.best is not None and needed >= self.best * (1 - MARGIN):
             return seen
         return replace(seen, progress_at=now, best=needed, best_at=now, best_pass=sample.memory_pass)
 

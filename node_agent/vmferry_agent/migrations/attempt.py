@@ -175,7 +175,7 @@ class Attempt:
                 _logger.warning("%s: %s refused: %s", self._domain.name, change.parameter, error)
             else:
                 self._in_force[change.parameter] = change.value
-                _logger.info("%s: %s is now %s", self._domain.name, change.parameter, change.value)
+                _logger.info("%s: %s", self._domain.name, change)
         if desired.revision != self._applied_revision:
             self._applied_revision = desired.revision
             self._status.apply(desired, errors)

@@ -109,6 +109,9 @@ class SourceMigration:
         return known or self._migration.spec.vm
 
     def _describe(self, facts: HostFacts, domain: Domain | None) -> None:
+        if self._status.attempts:
+            self._status.see(domain)  # once it has begun to leave, its absence is no news
+            return
         name = self._migration.spec.vm
         missing = f"{self._migration.spec.source_node} has no domain {name} (virsh list --all)"
         self._status.describe(facts, domain, name=name, message=None if domain else missing)

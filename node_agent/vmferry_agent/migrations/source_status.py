@@ -19,6 +19,7 @@ from vmferry_api.migrations import (
     VMReport,
     VMState,
 )
+from vmferry_api.quantities import rounded
 
 FIELDS = ("source", "applied", "progress", "attempts", "conditions")
 CONDITIONS = (
@@ -98,7 +99,7 @@ class SourceStatus:
             outcome=end.outcome,
             error=end.error,
             downtime=job.downtime if job else None,
-            transferred=job.transferred if job else None,
+            transferred=rounded(job.transferred) if job and job.transferred is not None else None,
         )
         over = [
             condition(
