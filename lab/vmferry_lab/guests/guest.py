@@ -101,6 +101,12 @@ class Guest:
                     found[host.name] = _STATES.get(domain.state()[0], "other")
         return found
 
+    def is_persistent(self, host: Host) -> bool:
+        """Whether a host keeps its definition when it stops."""
+        with _connected(host) as connection:
+            domain = _find(connection, self.uuid)
+            return domain is not None and bool(domain.isPersistent())
+
     def destroy(self, hosts: Iterable[Host]) -> None:
         """Stop it and undefine it everywhere, and remove its files."""
         for host in hosts:

@@ -22,6 +22,8 @@ def not_ready(
             f"{node} already has a domain named {vm.name}, another one (UUID {named.uuid}); rename or "
             f"undefine it there"
         )
+    if same is not None and (same.state, same.reason) == (VMState.PAUSED, "Migration"):
+        return f"{node} is receiving this VM in another migration; it is waited for"
     if same is not None and same.state not in {VMState.SHUT_OFF, VMState.CRASHED}:
         return f"{node} already has this VM, {same.state} ({same.reason}); look at it there before moving it"
     if same is not None and same.name != vm.name:

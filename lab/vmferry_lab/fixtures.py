@@ -1,0 +1,93 @@
+"""The lab for pytest: `control_plane` and `lab` once per run, `guests` for each test.
+
+Everything heavy is imported where it is needed, so that tests that need no lab do not pay for it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from vmferry_lab.controlplane.control_plane import ControlPlane
+    from vmferry_lab.guests.guest import Guest
+    from vmferry_lab.lab import Lab
+
+    StartGuest = Callable[..., Guest]
+
+_numbers = count(1)
+_LOG_LINES = 40
+_labs: list[Lab] = []
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """An API server with vmferry's API, RBAC and presets; no hosts, no operator, no agents."""
+    with _some_lab() as lab:
+        lab.up_control_plane(say=_quiet)
+        yield lab.control_plane
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab with two hosts, the operator and both agents."""
+    with _some_lab() as lab:
+        lab.up(say=_quiet)
+        yield lab
+
+
+@pytest.fixture
+def start_guest(lab: Lab) -> Iterator[StartGuest]:
+    """Starts a guest on a host, with the words of GuestSpec; it is destroyed after the test."""
+    from vmferry_lab.guests.image import GuestSpec  # noqa: PLC0415 - see above
+
+    started: list[Guest] = []
+
+    def start(host: str = "node-a", *, persistent: bool = True, **spec: Any) -> Guest:  # noqa: ANN401
+        guest = lab.guest(f"vm-{next(_numbers)}")
+        started.append(guest)
+        guest.start(lab.host(host), GuestSpec(name=guest.name, **spec), persistent=persistent)
+        return guest
+
+    yield start
+    for guest in started:
+        guest.destroy(lab.hosts)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what vmferry has logged where a test fails."""
+    report = yield
+    if report.failed and call.when == "call" and "lab" in getattr(item, "fixturenames", ()):
+        from vmferry_lab import processes  # noqa: PLC0415 - see above
+
+        for each in _labs:
+            for log in sorted((each.directory / "logs").glob("[oa][pg]e*.log")):
+                report.sections.append((f"end of {log.name}", processes.tail(log, _LOG_LINES)))
+    return report
+
+
+class _some_lab:  # noqa: N801 - used as a function
+    """A lab in a new directory, down at the end whatever happened."""
+
+    def __enter__(self) -> Lab:
+        from vmferry_lab.lab import Lab  # noqa: PLC0415 - see above
+
+        self._lab = Lab(Path(tempfile.mkdtemp(prefix="vmferry-")))
+        _labs.append(self._lab)
+        return self._lab
+
+    def __exit__(self, *_: object) -> None:
+        _labs.remove(self._lab)
+        self._lab.down()
+
+
+def _quiet(_text: str) -> None:
+    """Say nothing: pytest tells how it goes."""

@@ -1,0 +1,82 @@
+"""A VMMigration as the end-to-end tests handle it: asked for, waited for, judged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client
+
+from vmferry_api import GROUP, VERSION
+from vmferry_api.conditions import ConditionType, find_condition
+from vmferry_api.migrations import Phase, VMMigration
+from vmferry_lab.until import until
+
+NAMESPACE = "default"
+PATIENCE = 60.0
+"""Seconds; generous, because the machine may be slow."""
+
+
+@dataclass
+class Migration:
+    """A VMMigration of the test."""
+
+    name: str
+    api: client.CustomObjectsApi
+
+    def get(self) -> VMMigration:
+        """The object as it is now."""
+        return VMMigration.model_validate(
+            self.api.get_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "vmmigrations", self.name)
+        )
+
+    def exists(self) -> bool:
+        """Whether the object is still there."""
+        try:
+            self.get()
+        except client.ApiException as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def patch_spec(self, **spec: Any) -> None:
+        """Change the spec as a user would."""
+        self.api.patch_namespaced_custom_object(
+            GROUP, VERSION, NAMESPACE, "vmmigrations", self.name, {"spec": spec}
+        )
+
+    def delete(self) -> None:
+        """Delete the object, without waiting."""
+        self.api.delete_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "vmmigrations", self.name)
+
+    def wait(
+        self, what: str, holds: Callable[[VMMigration], object], timeout: float = PATIENCE
+    ) -> VMMigration:
+        """Wait until something holds of the object; it is shown if it does not."""
+        try:
+            until(f"{self.name}: {what}", lambda: holds(self.get()), timeout=timeout, interval=0.2)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self.get().model_dump_json(indent=1)}") from error
+        return self.get()
+
+    def ends(self, timeout: float = PATIENCE) -> VMMigration:
+        """Wait for its end."""
+        return self.wait("to end", lambda each: each.status.phase and each.status.phase.terminal, timeout)
+
+    def passes(self, memory_pass: int) -> VMMigration:
+        """Wait until it has come to a pass over the memory."""
+        return self.wait(
+            f"pass {memory_pass}",
+            lambda each: each.status.progress and each.status.progress.memory_pass >= memory_pass,
+        )
+
+
+def reason(migration: VMMigration, type_: ConditionType) -> str | None:
+    """The reason of a condition."""
+    found = find_condition(migration.status.conditions, type_)
+    return found.reason if found else None
+
+
+def phase_is(phase: Phase) -> Callable[[VMMigration], bool]:
+    """Whether a migration is in a phase."""
+    return lambda migration: migration.status.phase == phase

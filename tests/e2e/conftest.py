@@ -1,0 +1,87 @@
+"""Fixtures of the end-to-end tests."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from asked_migration import NAMESPACE, PATIENCE, Migration
+from kubernetes import client, config
+
+from vmferry_api import API_VERSION, GROUP, VERSION
+from vmferry_api.policies import MigrationPolicy
+from vmferry_lab.guests.guest import Guest
+from vmferry_lab.lab import Lab
+from vmferry_lab.until import until
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def api(lab: Lab) -> Iterator[client.CustomObjectsApi]:
+    """The API server, as its administrator."""
+    connection = config.new_client_from_config(str(lab.kubectl.kubeconfig))
+    yield client.CustomObjectsApi(connection)
+    connection.close()
+
+
+@pytest.fixture
+def policy(api: client.CustomObjectsApi) -> Iterator[Callable[..., str]]:
+    """Creates a MigrationPolicy of a spec, and tells its name."""
+    names = []
+
+    def create(**spec: Any) -> str:
+        names.append(f"policy-{next(_numbers)}")
+        MigrationPolicy.model_validate({"metadata": {"name": names[-1]}, "spec": spec})
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "MigrationPolicy",
+            "metadata": {"name": names[-1]},
+            "spec": spec,
+        }
+        api.create_cluster_custom_object(GROUP, VERSION, "migrationpolicies", body)
+        return names[-1]
+
+    yield create
+    for name in names:
+        api.delete_cluster_custom_object(GROUP, VERSION, "migrationpolicies", name)
+
+
+@pytest.fixture
+def migrate(lab: Lab, api: client.CustomObjectsApi) -> Iterator[Callable[..., Migration]]:
+    """Creates a VMMigration from node-a to node-b; after the test it is gone, and no traceback was logged."""
+    created: list[Migration] = []
+
+    def create(vm: str, **spec: Any) -> Migration:
+        migration = Migration(f"migration-{next(_numbers)}", api)
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "VMMigration",
+            "metadata": {"name": migration.name, "namespace": NAMESPACE},
+            "spec": {"vm": vm, "sourceNode": "node-a", "targetNode": "node-b", **spec},
+        }
+        api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "vmmigrations", body)
+        created.append(migration)
+        return migration
+
+    yield create
+    for migration in created:
+        if migration.exists():
+            migration.delete()
+    for migration in created:
+        until(f"{migration.name} to be gone", lambda each=migration: not each.exists(), timeout=PATIENCE)
+    for name in lab.components.names:
+        assert "Traceback" not in lab.components.log(name).read_text()
+
+
+@pytest.fixture
+def assert_runs_only_on(lab: Lab) -> Callable[[Guest, str], None]:
+    """Asserts that a guest runs on one host, is unknown to the others, goes on, and lost nothing."""
+
+    def check(guest: Guest, host: str) -> None:
+        ticks = guest.verdict().ticks
+        until(f"{guest.name} to go on", lambda: guest.verdict().ticks > ticks, timeout=PATIENCE)
+        assert guest.states(lab.hosts) == {host: "running"}
+        assert guest.verdict().intact, guest.verdict()
+
+    return check

@@ -1,0 +1,109 @@
+"""Migrations that end well, each because of what its policy says."""
+
+from datetime import timedelta
+
+from vmferry_api.migrations import AttemptOutcome, Phase
+
+LINK = "50Mi"
+"""What the guests below outrun or not, in bytes per second: 80 MB/s over 64 MiB need 1.3 s of downtime."""
+
+
+def test_a_quiet_guest_moves_without_any_step(start_guest, policy, migrate, assert_runs_only_on):
+    guest = start_guest(dirty_rate=5_000_000)
+    ladder = policy(
+        maxDowntime="300ms",
+        bandwidth={"perMigration": LINK},
+        steps=[{"after": {"stalled": "1s"}, "setMaxDowntime": "2s"}],
+    )
+    done = migrate(guest.name, policyRef={"name": ladder}).ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert done.status.steps == []
+    assert done.status.attempts[-1].downtime < timedelta(milliseconds=300)
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_a_guest_that_outruns_the_link_moves_once_the_policy_grants_more_downtime(
+    start_guest, policy, migrate, assert_runs_only_on
+):
+    guest = start_guest()
+    ladder = policy(
+        maxDowntime="100ms",
+        bandwidth={"perMigration": LINK},
+        stallingLimit="2s",
+        steps=[
+            {"after": {"stalled": "1s"}, "setMaxDowntime": "500ms"},
+            {"after": {"stalled": "1s"}, "setMaxDowntime": "3s"},
+        ],
+    )
+    done = migrate(guest.name, policyRef={"name": ladder}).ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert [step.action for step in done.status.steps] == [
+        "setMaxDowntime 100ms → 500ms",
+        "setMaxDowntime 500ms → 3s",
+    ]
+    assert {step.outcome for step in done.status.steps} == {"Applied"}
+    assert done.status.applied.revision == done.status.desired.revision == 3
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_a_step_after_elapsed_is_taken_without_stalling(start_guest, policy, migrate, assert_runs_only_on):
+    guest = start_guest()
+    ladder = policy(
+        maxDowntime="100ms",
+        bandwidth={"perMigration": LINK},
+        steps=[{"after": {"elapsed": "6s"}, "setBandwidth": "400Mi"}],
+    )
+    done = migrate(guest.name, policyRef={"name": ladder}).ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    (step,) = done.status.steps
+    assert (step.trigger, step.action) == ("6s elapsed", "setBandwidth 50Mi → 400Mi")
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_post_copy_moves_a_guest_that_would_never_converge(start_guest, policy, migrate, assert_runs_only_on):
+    guest = start_guest()
+    ladder = policy(
+        maxDowntime="100ms",
+        bandwidth={"perMigration": LINK},
+        stallingLimit="2s",
+        steps=[{"after": {"stalled": "1s"}, "switchToPostCopy": {}}],
+    )
+    done = migrate(guest.name, policyRef={"name": ladder}).ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert [step.action for step in done.status.steps] == ["switchToPostCopy"]
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_suspend_moves_a_guest_that_would_never_converge(start_guest, policy, migrate, assert_runs_only_on):
+    guest = start_guest()
+    ladder = policy(
+        maxDowntime="100ms",
+        bandwidth={"perMigration": LINK},
+        stallingLimit="2s",
+        steps=[{"after": {"stalled": "1s"}, "suspend": {}}],
+    )
+    done = migrate(guest.name, policyRef={"name": ladder}).ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_with_no_policy_at_all_the_agent_raises_the_downtime_by_itself(
+    start_guest, migrate, assert_runs_only_on
+):
+    guest = start_guest(memory=96 * 2**20, working_set=20 * 2**20)  # needs 400 ms at 50 MiB/s
+    migration = migrate(guest.name, overrides={"bandwidth": {"perMigration": LINK}})
+    first = migration.passes(2)
+    done = migration.ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert done.status.policy.name == "(built-in)"
+    assert done.status.steps == []
+    assert done.status.progress.max_downtime > first.status.progress.max_downtime
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_a_transient_domain_moves_and_stays_transient(lab, start_guest, migrate, assert_runs_only_on):
+    guest = start_guest(dirty_rate=5_000_000, persistent=False)
+    done = migrate(guest.name).ends()
+    assert done.status.attempts[-1].outcome == AttemptOutcome.COMPLETED
+    assert not guest.is_persistent(lab.host("node-b"))
+    assert_runs_only_on(guest, "node-b")
