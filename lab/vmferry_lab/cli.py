@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from vmferry_api.quantities import format_quantity, parse_quantity
 from vmferry_lab.controlplane.binaries import find_or_build
+from vmferry_lab.demo.run import run as run_demo
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.image import GuestSpec, Pattern
 from vmferry_lab.kubectl import kubectl_path
@@ -95,6 +97,20 @@ def binaries() -> None:
     """Build the control plane's programs, unless they are there."""
     found = find_or_build(click.echo)
     click.echo(f"control plane: {found.apiserver.parent}")
+
+
+@main.command()
+@click.option("--keep", is_flag=True, envvar="KEEP", help="Leave it all running. [env: KEEP=1]")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path(tempfile.gettempdir()) / f"vmferry-demo-{os.getuid()}",
+    show_default=True,
+)
+def demo(*, keep: bool, directory: Path) -> None:
+    """Show the main job: a guest that can't converge, and a policy that makes it."""
+    run_demo(Lab(directory.absolute()), keep=keep)
 
 
 @main.command()

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import signal
 import string
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,7 +32,8 @@ Say = Callable[[str], None]
 
 def default_directory() -> Path:
     """Where a lab is unless said otherwise: short, because of the sockets below it."""
-    return Path(os.environ.get("VMFERRY_LAB_DIR") or f"/tmp/vmferry-lab-{os.getuid()}")  # noqa: S108 - by user
+    own = Path(tempfile.gettempdir()) / f"vmferry-lab-{os.getuid()}"
+    return Path(os.environ.get("VMFERRY_LAB_DIR") or own)
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,8 @@ class Lab:
         Raises:
             LabError: The directory is none of a lab.
         """
-        processes.stop(processes.of_lab(self.directory))
-        processes.stop(guests_of(self.directory))
+        for found in (processes.of_lab(self.directory), guests_of(self.directory)):
+            processes.stop(found, how=signal.SIGKILL)  # nothing of it is worth saving
         if not self.directory.exists():
             return
         if not self._is_lab_or_empty():

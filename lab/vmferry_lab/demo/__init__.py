@@ -1,0 +1,1 @@
+"""The main job, live: a guest that can't converge, and a policy that makes it."""
