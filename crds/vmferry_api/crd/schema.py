@@ -1,10 +1,12 @@
 """Structural OpenAPI schemas, as CustomResourceDefinitions want them, from the API types."""
 
+from datetime import timedelta
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from vmferry_api.durations import format_duration
 from vmferry_api.schemas import ApiModel
 
 
@@ -17,6 +19,10 @@ class _Structural(GenerateJsonSchema):
         if issubclass(model, ApiModel) and model.object_rules:
             json["x-kubernetes-validations"] = [rule.as_json() for rule in model.object_rules]
         return json
+
+    def encode_default(self, dft: object) -> object:
+        """As users write it: a duration as `10s`."""
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

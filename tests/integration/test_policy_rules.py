@@ -1,0 +1,175 @@
+"""What can never be right in a MigrationPolicy is refused by the API server, with a message that helps."""
+
+import pytest
+
+STEP = {"after": {"stalled": "10s"}, "setMaxDowntime": "150ms"}
+
+
+def steps(*several):
+    return {"steps": list(several)}
+
+
+def step(**parts):
+    return steps({"after": {"stalled": "10s"}, **parts})
+
+
+def start(**options):
+    return {"start": options}
+
+
+GOOD = {
+    "nothing": {},
+    "a ladder": {
+        "description": "for tests",
+        "globalDefault": True,
+        "priority": -5,
+        "bandwidth": {"perMigration": "200Mi", "perNode": 1073741824, "postCopy": "1G"},
+        "maxDowntime": "100ms",
+        "stallingLimit": "10s",
+        "progressTimeout": "2m30s",
+        "timeout": {"base": "10m", "perGiB": "150s"},
+        "minStepInterval": "10s",
+        "steps": [
+            STEP,
+            {"after": {"passes": 8}, "setBandwidth": "400Mi"},
+            {"after": {"elapsed": "5m"}, "restart": {"start": {"compression": {"method": "XBZRLE"}}}},
+            {"after": {"stalled": "10s"}, "switchToPostCopy": {}},
+            {"after": {"elapsedPerGiB": "150s"}, "suspend": {}},
+            {"after": {"stalled": "0s"}, "abort": {}},
+        ],
+    },
+    "an objective": {
+        "objective": {
+            "preferredDowntime": "100ms",
+            "maxDowntime": "500ms",
+            "completeWithin": "10m",
+            "allow": ["AutoConverge", "PostCopy", "Suspend"],
+            "throttle": "Hard",
+            "postCopy": "AfterFirstPass",
+            "otherwise": "KeepTrying",
+        }
+    },
+    "the agent's ramp": {"agentDowntimeRamp": {"max": "500ms", "steps": 5}},
+    "everything at the start": start(
+        autoConverge={"initial": 20, "increment": 10},
+        compression={"method": "Zstd"},
+        parallelConnections=4,
+        encryption="Required",
+    ),
+    "xbzrle": start(compression={"method": "XBZRLE", "cacheSize": "64Mi"}),
+    "zero copy": start(parallelConnections=2, zeroCopy=True, encryption="Disabled"),
+    "a selector": {
+        "selector": {
+            "vms": {
+                "matchLabels": {"tier": "db"},
+                "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}],
+            },
+            "names": ["db-*"],
+            "namespaces": {"matchLabels": {}},
+        },
+        "concurrency": {"outgoingPerNode": 2, "incomingPerNode": 2, "perCluster": 20},
+        "postCopyRecovery": {"attempts": 10, "backoff": "5s"},
+        "retry": {"attempts": 3, "backoff": "20s", "thenPolicy": "post-copy"},
+    },
+    "stalling off, and no step that waits for it": {
+        "stallingLimit": "0s",
+        **steps({"after": {"elapsed": "5m"}, "abort": {}}),
+    },
+}
+
+
+@pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD)
+def test_a_policy_that_makes_sense_is_accepted(refusals, spec):
+    assert refusals("MigrationPolicy", spec) == ""
+
+
+BAD = [
+    ({"maxDowntime": "1week"}, "maxDowntime must be a duration such as 100ms, from 1ms to 2000s"),
+    ({"maxDowntime": "0s"}, "maxDowntime must be a duration"),
+    ({"maxDowntime": "2001s"}, "maxDowntime must be a duration"),
+    ({"maxDowntime": 300}, "must be of type string"),
+    ({"stallingLimit": "-1s"}, "stallingLimit must be a duration such as 10s, from 0s to 168h"),
+    ({"progressTimeout": "soon"}, "progressTimeout must be a duration such as 150s"),
+    ({"minStepInterval": "169h"}, "minStepInterval must be a duration"),
+    ({"timeout": {"base": "x"}}, "base must be a duration such as 10m"),
+    ({"timeout": {"perGiB": "x"}}, "perGiB must be a duration such as 150s"),
+    (
+        {"bandwidth": {"perMigration": "fast"}},
+        "perMigration must be a quantity such as 200Mi, from 1Mi to 1Ti",
+    ),
+    ({"bandwidth": {"perMigration": 1000}}, "perMigration must be a quantity"),
+    ({"bandwidth": {"perNode": "2Ti"}}, "perNode must be a quantity such as 1Gi"),
+    ({"bandwidth": {"postCopy": "4GB"}}, "postCopy must be a quantity such as 400Mi"),
+    ({"bandwith": {}}, 'unknown field "spec.bandwith"'),
+    ({"priority": 2_000_000}, "should be less than or equal to 1000000"),
+    (
+        {**steps(STEP), "objective": {"maxDowntime": "1s"}},
+        "steps, objective and agentDowntimeRamp exclude each other",
+    ),
+    ({**steps(STEP), "agentDowntimeRamp": {}}, "steps, objective and agentDowntimeRamp exclude each other"),
+    ({"maxDowntime": "1s", "agentDowntimeRamp": {}}, "maxDowntime and agentDowntimeRamp exclude each other"),
+    ({"maxDowntime": "1s", "objective": {"maxDowntime": "1s"}}, "use objective.maxDowntime"),
+    ({"stallingLimit": "0s", **steps(STEP)}, "stallingLimit: 0s turns the detection of stalling off"),
+    (steps({"after": {"stalled": "1s"}, "abort": {}}, STEP), "abort must be the last step"),
+    (
+        steps({"after": {"stalled": "1s"}}),
+        "a step needs exactly one of setMaxDowntime, setBandwidth, restart",
+    ),
+    (step(setMaxDowntime="1s", abort={}), "a step needs exactly one of"),
+    (steps({"after": {}, "abort": {}}), "after needs exactly one of stalled, passes, elapsed, elapsedPerGiB"),
+    (steps({"after": {"stalled": "1s", "passes": 2}, "abort": {}}), "after needs exactly one of"),
+    (steps({"abort": {}}), "spec.steps[0].after: Required value"),
+    (steps({"after": {"stalled": "soon"}, "abort": {}}), "stalled must be a duration"),
+    (steps({"after": {"passes": 0}, "abort": {}}), "should be greater than or equal to 1"),
+    (steps({"after": {"elapsed": "x"}, "abort": {}}), "elapsed must be a duration such as 5m"),
+    (steps({"after": {"elapsedPerGiB": "x"}, "abort": {}}), "elapsedPerGiB must be a duration such as 150s"),
+    (step(setMaxDowntime="0s"), "setMaxDowntime must be a duration such as 150ms, from 1ms to 2000s"),
+    (step(setBandwidth="0"), "setBandwidth must be a quantity such as 400Mi"),
+    (step(switchToPostcopy={}), 'unknown field "spec.steps[0].switchToPostcopy"'),
+    (steps(), "should have at least 1 items"),
+    (steps(*[STEP] * 17), "must have at most 16 items"),
+    (start(compression={"method": "Zstd"}), "compression by Zlib or Zstd needs parallelConnections"),
+    (
+        start(compression={"method": "XBZRLE"}, parallelConnections=2),
+        "XBZRLE and parallelConnections exclude each other",
+    ),
+    (
+        start(compression={"method": "Zlib", "cacheSize": "64Mi"}, parallelConnections=2),
+        "cacheSize is XBZRLE's",
+    ),
+    (start(compression={"method": "LZ4"}), "Unsupported value"),
+    (start(compression={"method": "XBZRLE", "cacheSize": "x"}), "cacheSize must be a quantity such as 64Mi"),
+    (start(zeroCopy=True), "zeroCopy needs parallelConnections"),
+    (
+        start(zeroCopy=True, parallelConnections=2, compression={"method": "Zstd"}),
+        "zeroCopy and compression exclude each other",
+    ),
+    (
+        start(zeroCopy=True, parallelConnections=2, encryption="Required"),
+        "zeroCopy and encryption: Required exclude each other",
+    ),
+    (start(parallelConnections=0), "should be greater than or equal to 1"),
+    (start(autoConverge={"initial": 100}), "should be less than or equal to 99"),
+    (
+        {"objective": {"preferredDowntime": "1s", "maxDowntime": "500ms"}},
+        "preferredDowntime must not exceed maxDowntime",
+    ),
+    ({"objective": {}}, "spec.objective.maxDowntime: Required value"),
+    ({"objective": {"maxDowntime": "x"}}, "maxDowntime must be a duration such as 500ms"),
+    (
+        {"objective": {"maxDowntime": "1s", "completeWithin": "0s"}},
+        "completeWithin must be a duration such as 10m",
+    ),
+    ({"objective": {"maxDowntime": "1s", "preferredDowntime": "x"}}, "preferredDowntime must be a duration"),
+    ({"objective": {"maxDowntime": "1s", "allow": ["Magic"]}}, "Unsupported value"),
+    ({"agentDowntimeRamp": {"max": "1ms"}}, "max must be a duration such as 500ms, from 10ms to 2000s"),
+    ({"agentDowntimeRamp": {"steps": 1}}, "should be greater than or equal to 2"),
+    ({"postCopyRecovery": {"backoff": "0s"}}, "backoff must be a duration such as 5s"),
+    ({"retry": {"backoff": "0s"}}, "backoff must be a duration such as 20s"),
+    ({"retry": {"attempts": 0}}, "should be greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("spec", "message"), BAD, ids=[message for _, message in BAD])
+def test_a_policy_that_can_never_be_right_is_refused_with_the_way_out(refusals, spec, message):
+    assert message in refusals("MigrationPolicy", spec)
