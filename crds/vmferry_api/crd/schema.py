@@ -57,7 +57,7 @@ def _structural(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 
         result["properties"] = {
             name: _structural(value, definitions) for name, value in node["properties"].items()
         }
-    if node.get("default") not in (None, [], {}):
+    if node.get("default") not in (None, [], {}, ""):
         result["description"] = f"{result.get('description', '')} Default: {_plain(node['default'])}."
     elif "description" in result:
         result["description"] = " ".join(result["description"].split())
