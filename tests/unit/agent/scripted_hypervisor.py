@@ -1,0 +1,135 @@
+"""A hypervisor behind the port that does what a test tells it to, and remembers what was asked of it."""
+
+import asyncio
+from datetime import timedelta
+
+from typing_extensions import override
+
+from vmferry_agent.hypervisor.port import (
+    CompletedJob,
+    Domain,
+    HostFacts,
+    Hypervisor,
+    HypervisorError,
+    MigrationAborted,
+    Sample,
+    StartRequest,
+)
+from vmferry_api.migrations import VMState
+
+UUID = "00000000-0000-4000-8000-000000000001"
+
+
+def domain(state: VMState = VMState.RUNNING, reason: str = "Booted") -> Domain:
+    """The one domain."""
+    return Domain(name="db-1", uuid=UUID, state=state, reason=reason, memory=2**30, vcpus=1, persistent=True)
+
+
+def sample(memory_pass: int = 2, needed: int = 1000, sent: int = 0) -> Sample:
+    """A sample of its migration."""
+    return Sample(
+        elapsed=timedelta(seconds=1),
+        memory_pass=memory_pass,
+        remaining=2**20,
+        transferred=sent,
+        total=2**30,
+        bandwidth=50 * 2**20,
+        dirty_rate=50 * 2**20,
+        expected_downtime=timedelta(milliseconds=needed),
+        throttle=None,
+    )
+
+
+class ScriptedHypervisor(Hypervisor):
+    """One domain; a migration runs from `migrate` until `end` or `abort`."""
+
+    def __init__(self) -> None:
+        self.domain: Domain | None = domain()
+        self.job: Sample | None = None
+        self.asked: list[tuple[object, ...]] = []
+        self.refuse: dict[str, HypervisorError] = {}
+        self.news = asyncio.Condition()
+        self._end: asyncio.Future[None] | None = None
+
+    def run_job(self) -> None:
+        """A migration runs that nobody of this process has started."""
+        self.job = sample()
+
+    def leave(self) -> None:
+        """The VM arrives on the target."""
+        self.domain, self.job = None, None
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+
+    def lose_call(self, error: HypervisorError) -> None:
+        """The call that started the migration fails; the job goes on."""
+        if self._end is not None:
+            self._end.set_exception(error)
+
+    @override
+    async def facts(self) -> HostFacts:
+        return HostFacts(libvirt_version="9.0.0", qemu_version="7.2.0", free_memory=2**34)
+
+    @override
+    async def find(self, vm: str) -> Domain | None:
+        return self.domain
+
+    @override
+    async def sample(self, uuid: str) -> Sample | None:
+        return self.job
+
+    @override
+    async def migrate(self, uuid: str, request: StartRequest) -> None:
+        await self._note("migrate", request)
+        self.job = sample()
+        self._end = asyncio.get_running_loop().create_future()
+        await self._end
+
+    @override
+    async def completed(self, uuid: str) -> CompletedJob | None:
+        return CompletedJob(downtime=timedelta(milliseconds=95), transferred=2**30)
+
+    @override
+    async def set_max_downtime(self, uuid: str, value: timedelta) -> None:
+        await self._note("set_max_downtime", value)
+
+    @override
+    async def set_bandwidth(self, uuid: str, value: int | None) -> None:
+        await self._note("set_bandwidth", value)
+
+    @override
+    async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
+        await self._note("set_post_copy_bandwidth", value)
+
+    @override
+    async def start_post_copy(self, uuid: str) -> None:
+        await self._note("start_post_copy")
+        self.domain = domain(VMState.PAUSED, "PostCopy")
+
+    @override
+    async def suspend(self, uuid: str) -> None:
+        await self._note("suspend")
+        self.domain = domain(VMState.PAUSED, "User")
+
+    @override
+    async def resume(self, uuid: str) -> None:
+        await self._note("resume")
+        self.domain = domain()
+
+    @override
+    async def abort(self, uuid: str) -> None:
+        await self._note("abort")
+        self.job = None
+        if self._end is not None and not self._end.done():
+            self._end.set_exception(MigrationAborted("aborted"))
+
+    async def _note(self, name: str, *values: object) -> None:
+        async with self.news:
+            self.asked.append((name, *values))
+            self.news.notify_all()
+        if name in self.refuse:
+            raise self.refuse[name]
+
+    def was_asked(self, name: str) -> bool:
+        """Whether something was asked for."""
+        return any(each[0] == name for each in self.asked)
