@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -84,13 +85,12 @@ def _prove(lab: Lab) -> None:
 
 def _tell_how_to_look_around(lab: Lab) -> None:
     _say("The lab stays up. To look around:")
-    venv = Path(os.environ.get("VIRTUAL_ENV", ".venv")) / "bin" / "vmferry-lab"
-    click.echo(f'  eval "$({venv} --dir {lab.directory} env)"')
+    program = os.path.relpath(Path(sys.executable).parent / "vmferry-lab")
+    click.echo(f'  eval "$({program} --dir {lab.directory} env)"')
     click.echo(f"  kubectl describe vmmig {_MIGRATION}")
     click.echo("  kubectl explain migrationpolicy.spec.steps")
-    click.echo("  kubectl get vmmig -w")
-    click.echo(f"  {venv} logs -f")
-    click.echo(f"  {venv} down")
+    click.echo("  vmferry-lab logs -f")
+    click.echo("  vmferry-lab down")
 
 
 def _kubectl(lab: Lab, *words: str) -> None:
