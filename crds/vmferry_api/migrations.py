@@ -335,15 +335,6 @@ class Attempt(ApiModel):
 class VMMigrationStatus(ApiModel):
     """The operator, the source's agent and the target's agent each write their own fields, and no other."""
 
-    object_rules: ClassVar = (
-        Rule(
-            rule="!has(oldSelf.phase) || !(oldSelf.phase in ['Succeeded', 'Failed', 'Cancelled'])"
-            " || (has(self.phase) && self.phase == oldSelf.phase)",
-            message="a terminal phase never changes; create another VMMigration instead",
-            field_path=".phase",
-        ),
-    )
-
     observed_generation: int | None = Field(
         default=None, description="The generation that the operator has acted on.", ge=0
     )
@@ -383,6 +374,23 @@ class VMMigrationStatus(ApiModel):
 
 class VMMigration(ApiModel):
     """One live migration of one VM from one libvirt host to another."""
+
+    # Of the whole object, not of the status: a transition rule is not asked when what it belongs to is removed.
+    object_rules: ClassVar = (
+        Rule(
+            rule="!has(oldSelf.status) || !has(oldSelf.status.phase)"
+            " || !(oldSelf.status.phase in ['Succeeded', 'Failed', 'Cancelled'])"
+            " || (has(self.status) && has(self.status.phase) && self.status.phase == oldSelf.status.phase)",
+            message="a terminal phase never changes; create another VMMigration instead",
+            field_path=".status.phase",
+        ),
+        Rule(
+            rule="!has(oldSelf.status) || !has(oldSelf.status.desired)"
+            " || (has(self.status) && has(self.status.desired))",
+            message="desired must not be removed: its revision would start anew",
+            field_path=".status.desired",
+        ),
+    )
 
     metadata: ObjectMeta
     spec: VMMigrationSpec

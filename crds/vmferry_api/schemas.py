@@ -23,7 +23,7 @@ class Rule:
 
 def rules(*several: Rule) -> dict[str, Any]:
     """The `json_schema_extra` of a field that these rules hold for."""
-    return {"x-kubernetes-validations": [rule.as_json() for rule in several]}
+    return {"x-kubernetes-validations": [rule.as_json() for rule in several]} if several else {}
 
 
 class ApiModel(BaseModel):

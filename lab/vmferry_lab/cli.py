@@ -1,6 +1,8 @@
 """The command `vmferry-lab`."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,12 +13,15 @@ from pathlib import Path
 import click
 
 from vmferry_api.quantities import format_quantity, parse_quantity
+from vmferry_lab import processes
+from vmferry_lab.controlplane import control_plane
 from vmferry_lab.controlplane.binaries import find_or_build
 from vmferry_lab.demo.run import run as run_demo
+from vmferry_lab.directories import default_directory
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.image import GuestSpec, Pattern
 from vmferry_lab.kubectl import kubectl_path
-from vmferry_lab.lab import Lab, default_directory
+from vmferry_lab.lab import Lab
 
 
 class Quantity(click.ParamType[int]):
@@ -39,7 +44,7 @@ class LabCommand(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (LabError, TimeoutError) as error:
+        except (LabError, OSError, subprocess.SubprocessError) as error:  # TimeoutError is an OSError
             raise click.ClickException(str(error)) from error
 
 
@@ -74,22 +79,28 @@ def down(lab: Lab) -> None:
 def status(lab: Lab) -> None:
     """Show what runs."""
     click.echo(f"directory   {lab.directory}")
-    for host in lab.hosts:
-        click.echo(f"host        {host.name}  {host.uri}")
-    for name in lab.components.names:
-        click.echo(f"component   {name}  {'runs' if lab.components.runs(name) else 'stopped'}")
+    running = processes.components_of(lab.directory)
+    for kind, names in (
+        ("server", control_plane.NAMES),
+        ("host", [f"libvirtd-{host.name}" for host in lab.hosts]),
+        ("component", lab.components.names),
+    ):
+        for name in names:
+            click.echo(f"{kind:<12}{name:<24}{'runs' if name in running else 'stopped'}")
     for guest in lab.guests:
-        click.echo(f"guest       {guest.name}  {_where(lab, guest.name)}")
+        click.echo(f"{'guest':<12}{guest.name:<24}{_where(lab, guest.name)}")
 
 
 @main.command()
 @click.pass_obj
 def env(lab: Lab) -> None:
     """Print what a shell needs: eval "$(vmferry-lab env)"."""
-    click.echo(f"export KUBECONFIG={lab.kubectl.kubeconfig}")
-    click.echo(f"export VMFERRY_LAB_DIR={lab.directory}")
-    if (directory := str(kubectl_path().parent)) not in os.environ["PATH"].split(":"):
-        click.echo(f'export PATH={directory}:"$PATH"')
+    if not lab.is_up:
+        raise LabError(f"there is no lab in {lab.directory}; bring one up by `vmferry-lab up`")
+    click.echo(f"export KUBECONFIG={shlex.quote(str(lab.kubectl.kubeconfig))}")
+    click.echo(f"export VMFERRY_LAB_DIR={shlex.quote(str(lab.directory))}")
+    if shutil.which("kubectl") != str(kubectl_path()):
+        click.echo(f'export PATH={shlex.quote(str(kubectl_path().parent))}:"$PATH"')
 
 
 @main.command()
@@ -120,7 +131,10 @@ def demo(*, keep: bool, directory: Path) -> None:
 def logs(lab: Lab, component: str | None, *, follow: bool) -> None:
     """Show logs; of the operator and the agents unless one is named."""
     names = [component] if component else lab.components.names
-    paths = [str(lab.directory / "logs" / f"{name}.log") for name in names]
+    paths = [lab.directory / "logs" / f"{name}.log" for name in names]
+    if component and not paths[0].exists():
+        there = ", ".join(sorted(path.stem for path in paths[0].parent.glob("*.log")))
+        raise LabError(f"there is no log of {component}; there are: {there or 'none'}")
     subprocess.run(["tail", "-n", "100", *(["-F"] if follow else []), *paths], check=False)
 
 
@@ -130,6 +144,15 @@ def logs(lab: Lab, component: str | None, *, follow: bool) -> None:
 def start(lab: Lab, component: str) -> None:
     """Start the operator or an agent."""
     lab.components.start(component)
+
+
+@main.command()
+@click.argument("component")
+@click.option("--kill", is_flag=True, help="SIGKILL instead of SIGTERM.")
+@click.pass_obj
+def restart(lab: Lab, component: str, *, kill: bool) -> None:
+    """Stop and start the operator or an agent."""
+    lab.components.restart(component, kill=kill)
 
 
 @main.command()

@@ -50,6 +50,11 @@ class Components:
         how = signal.SIGKILL if kill else signal.SIGTERM
         processes.stop(processes.of_component(self._lab, self._known(name)), how=how)
 
+    def restart(self, name: str, *, kill: bool = False) -> None:
+        """Stop one and start it again."""
+        self.stop(name, kill=kill)
+        self.start(name)
+
     def runs(self, name: str) -> bool:
         """Whether it runs."""
         return bool(processes.of_component(self._lab, self._known(name)))

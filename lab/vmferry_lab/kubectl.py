@@ -43,17 +43,20 @@ class Kubectl:
         """What it prints.
 
         Raises:
-            KubectlError: It failed.
+            KubectlError: It failed, or took too long.
         """
-        done = subprocess.run(
-            [str(kubectl_path()), *words],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-        )
+        try:
+            done = subprocess.run(
+                [str(kubectl_path()), *words],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                check=False,
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KubectlError(f"kubectl {' '.join(words)}: no answer within {TIMEOUT:g} s") from error
         if done.returncode != 0:
             raise KubectlError(done.stderr.strip())
         return done.stdout

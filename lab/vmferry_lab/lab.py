@@ -1,19 +1,17 @@
 """A lab: a control plane, hosts, vmferry, guests, in one directory."""
 
 import json
-import os
 import shutil
-import signal
 import string
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmferry_lab import processes
+from vmferry_lab import directories, processes
 from vmferry_lab.components import Components
+from vmferry_lab.controlplane import control_plane
 from vmferry_lab.controlplane.binaries import Binaries, find_or_build
 from vmferry_lab.controlplane.control_plane import ControlPlane
 from vmferry_lab.errors import LabError
@@ -24,16 +22,12 @@ from vmferry_lab.kubectl import Kubectl
 
 MOST_HOSTS = 26
 _RECORD = "lab.json"
+"""Written when the lab is up."""
 _CHECKOUT = Path(__file__).parents[2]
 _MANIFESTS = _CHECKOUT / "manifests"
+_CRDS = ("crd/migrationpolicies.vmferry.io", "crd/vmmigrations.vmferry.io")
 
 Say = Callable[[str], None]
-
-
-def default_directory() -> Path:
-    """Where a lab is unless said otherwise: short, because of the sockets below it."""
-    own = Path(tempfile.gettempdir()) / f"vmferry-lab-{os.getuid()}"
-    return Path(os.environ.get("VMFERRY_LAB_DIR") or own)
 
 
 @dataclass(frozen=True)
@@ -90,45 +84,78 @@ class Lab:
     def up(self, *, hosts: int = 2, say: Say = print, components: bool = True) -> None:
         """Bring it up: control plane and hosts at the same time, then vmferry.
 
+        What is up already is left as it is, and what is missing of its hosts and of vmferry is started.
+
         Raises:
             LabError: Something does not start; what did start is for `down`.
         """
         began = time.monotonic()
-        if self.is_up:
-            say(f"{self.directory}: already up")
-            return
         names = _node_names(hosts)
         binaries = find_or_build(say)
-        self._prepare_directory()
-        with ThreadPoolExecutor() as pool:
-            starts = [pool.submit(SessionHost(name, self.directory).start) for name in names]
-            starts.append(pool.submit(self._start_control_plane, binaries, names))
-            _raise_first_error(starts)
-        (self.directory / _RECORD).write_text(json.dumps({"hosts": names}))
-        say(f"control plane and {', '.join(names)}: up after {time.monotonic() - began:.1f} s")
-        if components:
-            self.components.start_all()
-            say(f"vmferry: started after {time.monotonic() - began:.1f} s")
+        directories.prepare(self.directory)
+        with directories.alone(self.directory):
+            if self.is_up:
+                self._start_missing(say, components=components)
+                return
+            self._start(names, binaries)
+            say(f"control plane and {', '.join(names)}: up after {time.monotonic() - began:.1f} s")
+            if components:
+                self.components.start_all()
+                say(f"vmferry: started after {time.monotonic() - began:.1f} s")
 
     def up_control_plane(self, *, say: Say = print) -> None:
         """Bring up the control plane alone, with vmferry's API, without hosts."""
         binaries = find_or_build(say)
-        self._prepare_directory()
-        self._start_control_plane(binaries, [])
+        directories.prepare(self.directory)
+        with directories.alone(self.directory):
+            self._start([], binaries)
 
     def down(self) -> None:
         """Stop everything and remove the directory; also after a crash of whatever brought it up.
 
         Raises:
-            LabError: The directory is none of a lab.
+            LabError: The directory is none of a lab, or something is being done to the lab just now.
         """
-        for found in (processes.of_lab(self.directory), guests_of(self.directory)):
-            processes.stop(found, how=signal.SIGKILL)  # nothing of it is worth saving
         if not self.directory.exists():
+            self._kill_all()
             return
-        if not self._is_lab_or_empty():
-            raise LabError(f"{self.directory} is no lab's directory; it is left alone")
-        shutil.rmtree(self.directory)
+        directories.check(self.directory)
+        with directories.alone(self.directory):
+            self._kill_all()
+            shutil.rmtree(self.directory)
+
+    def _kill_all(self) -> None:
+        """Nothing of it is worth saving."""
+        processes.kill_all(f"processes of {self.directory}", lambda: processes.of_lab(self.directory))
+        processes.kill_all(f"guests of {self.directory}", lambda: guests_of(self.directory))
+
+    def _start(self, nodes: list[str], binaries: Binaries) -> None:
+        if processes.of_lab(self.directory):
+            raise LabError(f"{self.directory}: a lab is there already; run `vmferry-lab down` first")
+        (self.directory / _RECORD).unlink(missing_ok=True)  # of a lab that has ended, by a reboot say
+        (self.directory / "guests").mkdir(exist_ok=True)
+        with ThreadPoolExecutor() as pool:
+            starts = [pool.submit(SessionHost(name, self.directory).start) for name in nodes]
+            starts.append(pool.submit(self._start_control_plane, binaries, nodes))
+        _raise_first_error(starts)
+        (self.directory / _RECORD).write_text(json.dumps({"hosts": nodes}))
+
+    def _start_missing(self, say: Say, *, components: bool) -> None:
+        running = processes.components_of(self.directory)
+        if dead := [name for name in control_plane.NAMES if name not in running]:
+            raise LabError(
+                f"{self.directory}: up, but {', '.join(dead)} does not run (logs are in {self.directory}/logs); "
+                "run `vmferry-lab down` and `vmferry-lab up`"
+            )
+        started = []
+        for host in self.hosts:
+            if f"libvirtd-{host.name}" not in running:
+                host.start()
+                started.append(host.name)
+        if components:
+            started += [name for name in self.components.names if name not in running]
+            self.components.start_all()
+        say(f"{self.directory}: already up" + (f"; started {', '.join(started)}" if started else ""))
 
     def _start_control_plane(self, binaries: Binaries, nodes: list[str]) -> None:
         self.control_plane.start(binaries)
@@ -136,28 +163,8 @@ class Lab:
         self.kubectl.run("apply", "--server-side", "-k", str(_MANIFESTS / "base"))
         if manifests:
             self.kubectl.apply(*manifests)
-        self.kubectl.run(
-            "wait", "--for=condition=Established", "--timeout=30s", "crd", "migrationpolicies.vmferry.io"
-        )
-        self.kubectl.run(
-            "wait", "--for=condition=Established", "--timeout=30s", "crd", "vmmigrations.vmferry.io"
-        )
+        self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
         self.kubectl.run("apply", "--server-side", "-k", str(_MANIFESTS / "policies"))
-
-    def _prepare_directory(self) -> None:
-        if self.directory.exists() and not self._is_lab_or_empty():
-            raise LabError(f"{self.directory} is not empty and no lab's directory; take another one (--dir)")
-        if processes.of_lab(self.directory):
-            raise LabError(
-                f"{self.directory}: a lab that did not come up is there; run `vmferry-lab down` first"
-            )
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.directory.chmod(0o711)  # the hosts' user must get through
-        (self.directory / ".vmferry-lab").touch()
-        (self.directory / "guests").mkdir(exist_ok=True)
-
-    def _is_lab_or_empty(self) -> bool:
-        return (self.directory / ".vmferry-lab").exists() or not any(self.directory.iterdir())
 
     def _record(self) -> list[str]:
         path = self.directory / _RECORD

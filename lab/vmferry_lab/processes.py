@@ -6,10 +6,12 @@ The mark, not a file of process ids, is what `down` goes by: it holds after a cr
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
+
+from vmferry_lab.errors import LabError
 
 MARK = "VMFERRY_LAB"
 """The environment variable that holds the lab's directory in each of its processes."""
@@ -18,6 +20,7 @@ COMPONENT = "VMFERRY_LAB_COMPONENT"
 
 GRACE = 10.0
 """Seconds between asking and killing."""
+_ROUNDS = 5
 
 
 def start(
@@ -28,17 +31,24 @@ def start(
     log: Path,
     environment: Mapping[str, str] | None = None,
 ) -> psutil.Process:
-    """Start a process that outlives its parent; its output goes to the end of the log."""
+    """Start a process that outlives its parent; its output goes to the end of the log.
+
+    Raises:
+        LabError: The program can't be run.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**(environment or os.environ), MARK: str(lab), COMPONENT: component},
-        )
+    try:
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**(environment or os.environ), MARK: str(lab), COMPONENT: component},
+            )
+    except OSError as error:
+        raise LabError(f"{component} can't be started: {error}") from error
     process = psutil.Process(child.pid)
     child.returncode = 0  # reaped by psutil, or by init when this process ends first
     return process
@@ -54,11 +64,25 @@ def of_component(lab: Path, component: str) -> list[psutil.Process]:
     return [process for process in of_lab(lab) if _environment(process).get(COMPONENT) == component]
 
 
+def components_of(lab: Path) -> set[str]:
+    """The names of what runs of a lab."""
+    found = (_environment(process).get(COMPONENT) for process in of_lab(lab))
+    return {component for component in found if component}
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more, waited for by its parent or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def stop(processes: Iterable[psutil.Process], *, how: signal.Signals = signal.SIGTERM) -> None:
     """End them: asked first (or killed at once with SIGKILL), then killed, then waited for.
 
     Raises:
-        psutil.TimeoutExpired: One survives even SIGKILL.
+        LabError: One survives even SIGKILL.
     """
     several = list(processes)
     _signal(several, how)
@@ -66,7 +90,25 @@ def stop(processes: Iterable[psutil.Process], *, how: signal.Signals = signal.SI
     _signal(alive, signal.SIGKILL)
     _, alive = psutil.wait_procs(alive, timeout=GRACE)
     if alive:
-        raise psutil.TimeoutExpired(GRACE, alive[0].pid)
+        raise LabError(f"process {alive[0].pid} has not ended {GRACE:g} s after it was killed")
+
+
+def kill_all(what: str, find: Callable[[], list[psutil.Process]]) -> None:
+    """Kill all that is found, and look again: one may have started another just before its end.
+
+    Args:
+        what: What they are, in words.
+        find: Looks for them.
+
+    Raises:
+        LabError: Each time there were new ones.
+    """
+    for _ in range(_ROUNDS):
+        found = find()
+        if not found:
+            return
+        stop(found, how=signal.SIGKILL)
+    raise LabError(f"{what} come back as often as they are killed; something restarts them")
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -7,7 +7,7 @@ from vmferry_api import GROUP, VERSION
 from vmferry_api.crd.schema import structural_schema
 from vmferry_api.migrations import VMMigration, VMMigrationSpec, VMMigrationStatus
 from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec, MigrationPolicyStatus
-from vmferry_api.schemas import ApiModel
+from vmferry_api.schemas import ApiModel, rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,4 +163,5 @@ def _object_schema(definition: Definition) -> dict[str, Any]:
             "spec": structural_schema(definition.spec),
             "status": structural_schema(definition.status),
         },
+        **rules(*definition.kind.object_rules),
     }

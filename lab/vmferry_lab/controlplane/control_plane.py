@@ -2,10 +2,11 @@
 
 import shutil
 import ssl
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,10 @@ READY_TIMEOUT = 60.0
 _NAMESPACE = "vmferry-system"
 _TRIES = 3
 """A port that was free may be taken by the time that a server listens."""
+_PORT_TAKEN = "address already in use"
+
+NAMES = ("etcd", "kube-apiserver", "kube-controller-manager")
+"""The processes, in the order in which they start."""
 
 _CONTROLLERS = (
     "namespace-controller",
@@ -29,16 +34,18 @@ _CONTROLLERS = (
     "serviceaccount-token-controller",
     "garbage-collector-controller",
     "clusterrole-aggregation-controller",
+    "validatingadmissionpolicy-status-controller",
 )
 """What the API needs to behave as in a cluster; the lab has neither pods nor nodes to control."""
 
 ADMIN = "admin"
 OPERATOR = "operator"
 AGENT = "agent"
+_SERVICE_ACCOUNTS = ["system:serviceaccounts", f"system:serviceaccounts:{_NAMESPACE}"]
 USERS = {
     ADMIN: ("kubernetes-admin", ["system:masters"]),
-    OPERATOR: (f"system:serviceaccount:{_NAMESPACE}:vmferry-operator", ["system:serviceaccounts"]),
-    AGENT: (f"system:serviceaccount:{_NAMESPACE}:vmferry-agent", ["system:serviceaccounts"]),
+    OPERATOR: (f"system:serviceaccount:{_NAMESPACE}:vmferry-operator", _SERVICE_ACCOUNTS),
+    AGENT: (f"system:serviceaccount:{_NAMESPACE}:vmferry-agent", _SERVICE_ACCOUNTS),
 }
 """By the names of their kubeconfigs. Operator and agent are called as their service accounts are in production, so
 that the same RBAC objects hold here."""
@@ -64,42 +71,38 @@ class ControlPlane:
         Raises:
             LabError: It does not get ready; with the end of the log of what failed.
         """
-        for last in (False,) * (_TRIES - 1) + (True,):
+        for attempt in range(1, _TRIES + 1):
             try:
                 self._start(binaries)
-            except LabError:
+            except LabError as error:
                 self.stop()
-                if last:
+                if attempt == _TRIES or _PORT_TAKEN not in str(error):
                     raise
             else:
                 return
 
     def stop(self) -> None:
-        """Stop its processes."""
-        found = [
-            process
-            for component in ("kube-controller-manager", "kube-apiserver", "etcd")
-            for process in processes.of_component(self.lab, component)
-        ]
-        processes.stop(found)
+        """Stop its processes: clients before servers."""
+        for component in reversed(NAMES):
+            processes.stop(processes.of_component(self.lab, component))
 
     def _start(self, binaries: Binaries) -> None:
-        etcd_port, peer_port, port, manager_port = free_ports(4)
+        etcd_port, peer_port, port = free_ports(3)
         authority = Authority(self.lab / "certificates")
-        self._start_etcd(binaries.etcd, etcd_port, peer_port)
+        etcd = self._start_etcd(binaries.etcd, etcd_port, peer_port)
         accounts = authority.signing_key("service-accounts")
         apiserver = self._start_apiserver(
             binaries.apiserver, port=port, etcd_port=etcd_port, authority=authority, accounts=accounts
         )
         self._write_kubeconfigs(authority, f"https://127.0.0.1:{port}")
-        self._wait_ready(apiserver, port, authority)
-        self._start_controller_manager(binaries.controller_manager, manager_port, authority, accounts)
+        self._wait_ready({"etcd": etcd, "kube-apiserver": apiserver}, port, authority)
+        self._start_controller_manager(binaries.controller_manager, authority, accounts)
 
-    def _start_etcd(self, program: Path, port: int, peer_port: int) -> None:
+    def _start_etcd(self, program: Path, port: int, peer_port: int) -> psutil.Process:
         data = self.lab / "etcd"
         shutil.rmtree(data, ignore_errors=True)
         url, peer_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
-        self._run(
+        return self._run(
             "etcd",
             [
                 program,
@@ -148,17 +151,13 @@ class ControlPlane:
             ],
         )
 
-    def _start_controller_manager(
-        self, program: Path, port: int, authority: Authority, accounts: Path
-    ) -> None:
+    def _start_controller_manager(self, program: Path, authority: Authority, accounts: Path) -> None:
         self._run(
             "kube-controller-manager",
             [
                 program,
                 f"--kubeconfig={self.kubeconfig()}",
-                "--bind-address=127.0.0.1",
-                f"--secure-port={port}",
-                f"--cert-dir={self.lab / 'certificates'}",
+                "--secure-port=0",  # nobody asks it anything
                 f"--root-ca-file={authority.files.certificate}",
                 f"--service-account-private-key-file={accounts}",
                 "--leader-elect=false",
@@ -177,24 +176,31 @@ class ControlPlane:
                 credentials=authority.for_user(name, user, groups),
             )
 
-    def _wait_ready(self, apiserver: psutil.Process, port: int, authority: Authority) -> None:
+    def _wait_ready(self, servers: dict[str, psutil.Process], port: int, authority: Authority) -> None:
         context = ssl.create_default_context(cafile=str(authority.files.certificate))
 
         def ready() -> bool:
-            if not apiserver.is_running() or apiserver.status() == psutil.STATUS_ZOMBIE:
-                raise LabError(f"kube-apiserver has ended:\n{processes.tail(self.log('kube-apiserver'))}")
-            try:
-                url = f"https://127.0.0.1:{port}/readyz"
-                with urllib.request.urlopen(url, timeout=5, context=context) as answer:
-                    return bool(answer.status == 200)  # noqa: PLR2004 - OK
-            except (urllib.error.URLError, OSError):
-                return False
+            for name, process in servers.items():
+                if processes.has_ended(process):
+                    raise LabError(f"{name} has ended:\n{processes.tail(self.log(name))}")
+            return _is_ok(f"https://127.0.0.1:{port}/readyz", context)
 
         try:
             until("the API server's /readyz", ready, timeout=READY_TIMEOUT)
         except TimeoutError as error:
-            logs = "\n".join(processes.tail(self.log(name)) for name in ("etcd", "kube-apiserver"))
+            logs = "\n".join(processes.tail(self.log(name)) for name in servers)
             raise LabError(f"{error}\n{logs}") from error
 
     def _run(self, component: str, command: Sequence[str | Path]) -> psutil.Process:
         return processes.start(component, command, lab=self.lab, log=self.log(component))
+
+
+def _is_ok(url: str, context: ssl.SSLContext) -> bool:
+    direct = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    try:
+        with direct.open(url, timeout=5) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except (OSError, HTTPException):  # not listening yet, or not ready yet
+        return False
