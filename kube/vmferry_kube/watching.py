@@ -53,8 +53,10 @@ class Watch:
         for delay in Backoff(first=1, most=30):
             try:
                 asyncio.run(self._operator())
-            except Exception:  # whatever it is: the process is worth nothing without its watch
-                _logger.exception("the watch of %s ended; it is started again", self._plural)
+            except Exception as error:
+                said = " ".join(str(error).split())[:300]
+                _logger.warning("the watch of %s: %s; again in %.1f s", self._plural, said, delay)
+                _logger.debug("the watch of %s", self._plural, exc_info=error)
             if self._stop.wait(delay):
                 return
 

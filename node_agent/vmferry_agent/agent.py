@@ -1,5 +1,6 @@
 """The agent of one node: two watches, two roles."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -60,8 +61,7 @@ class Agent:
 
     async def stop(self) -> None:
         """End; what runs in libvirt goes on."""
-        for watch in self._watches:
-            await watch.stop()
+        await asyncio.gather(*(watch.stop() for watch in self._watches))
         await self._source.stop()
         await self._target.stop()
 

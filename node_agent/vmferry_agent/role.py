@@ -19,6 +19,9 @@ class Work(Protocol):
     def update(self, migration: VMMigration) -> None:
         """Take the object as it is now."""
 
+    def vanish(self) -> None:
+        """Take it that the object is gone."""
+
     async def run(self) -> None:
         """Until the migration is over."""
 
@@ -54,11 +57,7 @@ class Role:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def seen(self, event: str | None, raw: Mapping[str, Any]) -> None:
-        """Take an event of the watch.
-
-        An object that vanishes without a deletion timestamp was taken away by force: what runs for it goes on
-        with what was wanted last, and its own limits end it.
-        """
+        """Take an event of the watch."""
         try:
             migration = VMMigration.model_validate(raw)
         except ValidationError as error:
@@ -70,8 +69,9 @@ class Role:
             return
         uid = migration.metadata.uid
         if uid in self._works:
-            if event != "DELETED" or migration.metadata.deletion_timestamp is not None:
-                self._works[uid].update(migration)
+            self._works[uid].update(migration)
+            if event == "DELETED":
+                self._works[uid].vanish()
         elif event != "DELETED" and not _over(migration):
             self._begin(uid, migration)
 

@@ -74,8 +74,7 @@ class Controller:
         """End; nothing is lost, since all state is in the objects."""
         if self._listing is not None:
             self._listing.cancel()
-        for watch in self._watches:
-            await watch.stop()
+        await asyncio.gather(*(watch.stop() for watch in self._watches))
         await self._migration_queue.stop()
         await self._policy_queue.stop()
 
@@ -109,17 +108,18 @@ class Controller:
         await _until_done(self._list_migrations)
 
     async def _list_policies(self) -> None:
-        self._policies.replace(await self._list("migrationpolicies"))
+        items, version = await self._list("migrationpolicies")
+        self._policies.replace(items, version=version)
 
     async def _list_migrations(self) -> None:
-        self._migrations.replace(await self._list("vmmigrations"))
+        items, version = await self._list("vmmigrations")
+        self._migrations.replace(items, version=version)
 
-    async def _list(self, plural: str) -> list[dict[str, Any]]:
+    async def _list(self, plural: str) -> tuple[list[dict[str, Any]], int]:
         listed = await self._objects.list_cluster_custom_object(
             group=GROUP, version=VERSION, plural=plural, _request_timeout=REQUEST_TIMEOUT
         )
-        items: list[dict[str, Any]] = listed["items"]
-        return items
+        return listed["items"], int(listed["metadata"]["resourceVersion"])
 
 
 def _policy_name(migration: VMMigration | None) -> str | None:

@@ -29,6 +29,8 @@ class Store(Generic[Object]):
         self._kind: type[Object] = kind
         self._changed: Callable[[ObjectKey, Object | None, Object | None], None] = changed
         self._objects: dict[ObjectKey, Object] = {}
+        self._deleted: dict[ObjectKey, int] = {}
+        """The versions at which objects went: a list that was read before must not bring them back."""
 
     def get(self, key: ObjectKey) -> Object | None:
         """The object, if there is one."""
@@ -54,8 +56,10 @@ class Store(Generic[Object]):
             _logger.error("%s %s can't be read, and is left alone: %s", self._kind.__name__, key, error)
             return None
         old = self._objects.get(key)
-        if old is not None and _is_older(new, old):
+        if old is not None and _version(new) < _version(old):
             return old
+        if _version(new) <= self._deleted.get(key, -1):
+            return None
         self._objects[key] = new
         if old is None or new != old:
             self._changed(key, old, new)
@@ -65,23 +69,28 @@ class Store(Generic[Object]):
         """Forget an object, unless another one has its name by now."""
         key = _key(raw)
         old = self._objects.get(key)
-        if old is not None and old.metadata.uid == raw["metadata"].get("uid"):
+        version = int(raw["metadata"].get("resourceVersion") or 0)
+        if old is not None and _version(old) <= version:
             del self._objects[key]
             self._changed(key, old, None)
+        self._deleted[key] = version
 
-    def replace(self, listed: Iterable[Mapping[str, Any]]) -> None:
+    def replace(self, listed: Iterable[Mapping[str, Any]], *, version: int) -> None:
         """Take a full list: what is not in it is gone (a watch does not tell what vanished while it was lost).
 
-        An object that was created after the list was read comes again by the watch.
+        Args:
+            listed: The objects.
+            version: The list's resource version; what the watch has told since counts more than the list.
         """
         raws = list(listed)
         keys = {_key(raw) for raw in raws}
-        for key, old in list(self._objects.items()):
-            if key not in keys:
-                del self._objects[key]
-                self._changed(key, old, None)
         for raw in raws:
             self.take(raw)
+        for key, old in list(self._objects.items()):
+            if key not in keys and _version(old) <= version:
+                del self._objects[key]
+                self._changed(key, old, None)
+        self._deleted = {key: went for key, went in self._deleted.items() if went > version}
 
 
 def _key(raw: Mapping[str, Any]) -> ObjectKey:
@@ -89,6 +98,6 @@ def _key(raw: Mapping[str, Any]) -> ObjectKey:
     return ObjectKey(metadata.get("namespace") or "", metadata["name"])
 
 
-def _is_older(new: Object, old: Object) -> bool:
-    """Resource versions of one kind grow; those of an object that was created anew, too."""
-    return int(new.metadata.resource_version or 0) < int(old.metadata.resource_version or 0)
+def _version(seen: VMMigration | MigrationPolicy) -> int:
+    """Resource versions of one kind grow, over all objects of it."""
+    return int(seen.metadata.resource_version or 0)

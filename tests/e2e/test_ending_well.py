@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from vmferry_api.migrations import AttemptOutcome, Phase
+from vmferry_lab.components import agent_name
 
 LINK = "50Mi"
 """What the guests below outrun or not, in bytes per second: 80 MB/s over 64 MiB need 1.3 s of downtime."""
@@ -98,6 +99,27 @@ def test_with_no_policy_at_all_the_agent_raises_the_downtime_by_itself(
     assert done.status.policy.name == "(built-in)"
     assert done.status.steps == []
     assert done.status.progress.max_downtime > first.status.progress.max_downtime
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_a_migration_goes_on_while_its_agent_is_killed_and_comes_back(
+    lab, start_guest, policy, migrate, assert_runs_only_on
+):
+    guest = start_guest()
+    ladder = policy(
+        maxDowntime="100ms",
+        bandwidth={"perMigration": LINK},
+        stallingLimit="2s",
+        steps=[{"after": {"stalled": "1s"}, "setMaxDowntime": "3s"}],
+    )
+    migration = migrate(guest.name, policyRef={"name": ladder})
+    migration.passes(2)
+    lab.components.stop(agent_name("node-a"), kill=True)
+    lab.components.start(agent_name("node-a"))
+    done = migration.ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert [attempt.number for attempt in done.status.attempts] == [1]
+    assert [step.outcome for step in done.status.steps] == ["Applied"]
     assert_runs_only_on(guest, "node-b")
 
 

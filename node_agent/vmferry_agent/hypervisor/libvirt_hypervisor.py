@@ -30,6 +30,8 @@ CALL_DEADLINE = 35.0
 """Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
 _EVENT_DEADLINE = 2.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
+_LONGEST_MESSAGE = 1000
+"""Characters; libvirt quotes all that QEMU has said, and status has bounds."""
 _MEBI = 2**20
 _UNLIMITED_MEBI = 2**63 // _MEBI - 1
 """libvirt's own value for no cap (QEMU_DOMAIN_MIG_BANDWIDTH_MAX), in MiB/s."""
@@ -235,7 +237,8 @@ def _version(number: int) -> str:
 
 def _translated(error: libvirt.libvirtError) -> HypervisorError:
     code = error.get_error_code()
-    message = f"{error.get_error_message() or error} (libvirt error {code})"
+    said = (error.get_error_message() or str(error))[:_LONGEST_MESSAGE]
+    message = f"{said} (libvirt error {code})"
     if code == libvirt.VIR_ERR_OPERATION_ABORTED:
         return MigrationAborted(message)
     if code in _LOST and error.get_error_domain() in _LOST_IN:

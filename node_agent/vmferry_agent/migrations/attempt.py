@@ -91,6 +91,7 @@ class Attempt:
         """See one through that an earlier process has started so long ago, or find how it ended."""
         self._began_at -= since.total_seconds()
         self._in_force = when_adopted(self._domain)
+        self._call_error = "the agent was restarted, and no migration runs any more; the VM stayed"
         return await self._see_through()
 
     async def _migrate(self, request: StartRequest) -> None:
@@ -136,7 +137,9 @@ class Attempt:
         elif calling:
             await self._give_up_if_due(in_post_copy=in_post_copy)
         else:
-            end = ended(domain, self._given_up, self._call_error)
+            order = self._order()
+            given_up = self._given_up or (order if isinstance(order, GivenUp) else None)
+            end = ended(domain, given_up, self._call_error)
             if end is not None:
                 return end
         self._report_domain(domain)

@@ -55,6 +55,7 @@ class SourceMigration:
         self._clock = clock
         self._sampling = sampling
         self._changed = asyncio.Event()
+        self._vanished = False
         self._status = SourceStatus(migration.status, reporter, clock.now)
 
     def update(self, migration: VMMigration) -> None:
@@ -62,6 +63,15 @@ class SourceMigration:
         self._migration = migration
         if migration.status.desired is not None:
             self._reporter.every = migration.status.desired.report_every
+        self._changed.set()
+
+    def vanish(self) -> None:
+        """The object is gone.
+
+        If that was by force, without a deletion timestamp, what runs for it goes on with what was wanted last,
+        and its own limits end it.
+        """
+        self._vanished = True
         self._changed.set()
 
     async def run(self) -> None:
@@ -81,7 +91,7 @@ class SourceMigration:
 
     def _over(self) -> bool:
         phase = self._migration.status.phase
-        return phase is not None and phase.terminal
+        return self._vanished or (phase is not None and phase.terminal)
 
     async def _wait(self, delay: timedelta) -> None:
         try:

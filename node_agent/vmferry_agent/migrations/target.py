@@ -47,10 +47,16 @@ class TargetMigration:
         self._addresses = addresses
         self._reporter = reporter
         self._changed = asyncio.Event()
+        self._vanished = False
 
     def update(self, migration: VMMigration) -> None:
         """Take the object as it is now."""
         self._migration = migration
+        self._changed.set()
+
+    def vanish(self) -> None:
+        """The object is gone."""
+        self._vanished = True
         self._changed.set()
 
     async def run(self) -> None:
@@ -64,7 +70,7 @@ class TargetMigration:
 
     def _over(self) -> bool:
         phase = self._migration.status.phase
-        return phase is not None and phase.terminal
+        return self._vanished or (phase is not None and phase.terminal)
 
     async def _wait(self) -> None:
         coming = bool(self._migration.status.attempts)

