@@ -133,6 +133,9 @@ class SourceMigration:
     def _order(self) -> Desired | GivenUp:
         """What is wanted now. The user's word comes first, without waiting for the operator."""
         desired = self._migration.status.desired
+        phase = self._migration.status.phase
+        if phase is not None and phase.terminal:
+            return GivenUp(outcome=AttemptOutcome.ABORTED, reason=f"the operator has called it {phase}")
         if self._migration.spec.cancel:
             return GivenUp(outcome=AttemptOutcome.CANCELLED, reason="cancelled by spec.cancel")
         if self._migration.metadata.deletion_timestamp is not None:

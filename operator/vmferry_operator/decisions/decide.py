@@ -131,8 +131,11 @@ class _Reconcile:
                 Conclusion(phase=Phase.FAILED, reason=found.reason, message=found.message), selection
             )
         if self._old.desired is not None:
-            message = f"waiting for the agent of {self._migration.spec.source_node} to start it"
-            return self._wait("Starting", message, selection)
+            agent = f"the agent of {self._migration.spec.source_node}"
+            if cancel_wanted(self._migration):
+                message = f"{cancelled_by(self._migration)}; waiting for {agent} to say that nothing runs"
+                return self._wait("Cancelling", message, selection)
+            return self._wait("Starting", f"waiting for {agent} to start it", selection)
         if selection is None:
             refused = next(each for each in self._conditions if each.type == ConditionType.ACCEPTED)
             return self._wait(refused.reason, refused.message, selection)

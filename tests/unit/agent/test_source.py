@@ -170,6 +170,7 @@ async def test_what_the_host_refuses_is_reported_and_does_not_stop_the_rest(sett
 
 CANCELS = {
     "spec.cancel": ({"cancel": True}, AttemptOutcome.CANCELLED),
+    "a terminal phase": ({"phase": Phase.FAILED}, AttemptOutcome.ABORTED),
     "the step abort": ({"wanted": desired(revision=2, state=DesiredState.ABORT)}, AttemptOutcome.ABORTED),
 }
 

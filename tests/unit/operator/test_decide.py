@@ -117,6 +117,14 @@ def test_a_cancelled_migration_does_not_start(cancel):
     assert not decision.finalizer
 
 
+def test_once_it_may_have_started_a_cancel_waits_for_the_agent_s_word():
+    begun = decided(READY).status.replace(source=source(), target=target())
+    decision = decided(begun, cancel=True, at=100_000)
+    assert decision.status.phase == Phase.PENDING
+    assert told(decision, ConditionType.RECONCILING) == ("True", "Cancelling")
+    assert decision.finalizer
+
+
 def test_a_finalizer_is_not_added_to_an_object_that_is_being_deleted():
     begun = running()
     deleted = {"deletionTimestamp": NOW}
