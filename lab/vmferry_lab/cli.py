@@ -13,15 +13,15 @@ from pathlib import Path
 import click
 
 from vmferry_api.quantities import format_quantity, parse_quantity
-from vmferry_lab import processes
-from vmferry_lab.controlplane import control_plane
 from vmferry_lab.controlplane.binaries import find_or_build
 from vmferry_lab.demo.run import run as run_demo
 from vmferry_lab.directories import default_directory
 from vmferry_lab.errors import LabError
+from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import GuestSpec, Pattern
+from vmferry_lab.hosts.host import Host
 from vmferry_lab.kubectl import kubectl_path
-from vmferry_lab.lab import Lab
+from vmferry_lab.lab import Lab, daemon_name
 
 
 class Quantity(click.ParamType[int]):
@@ -78,17 +78,13 @@ def down(lab: Lab) -> None:
 @click.pass_obj
 def status(lab: Lab) -> None:
     """Show what runs."""
-    click.echo(f"directory   {lab.directory}")
-    running = processes.components_of(lab.directory)
-    for kind, names in (
-        ("server", control_plane.NAMES),
-        ("host", [f"libvirtd-{host.name}" for host in lab.hosts]),
-        ("component", lab.components.names),
-    ):
-        for name in names:
-            click.echo(f"{kind:<12}{name:<24}{'runs' if name in running else 'stopped'}")
+    running = lab.process_states
+    click.echo(f"{'directory':<12}{lab.directory}")
+    for name, runs in running.items():
+        click.echo(f"{'process':<12}{name:<24}{'runs' if runs else 'stopped'}")
+    answering = [host for host in lab.hosts if running[daemon_name(host)]]
     for guest in lab.guests:
-        click.echo(f"{'guest':<12}{guest.name:<24}{_where(lab, guest.name)}")
+        click.echo(f"{'guest':<12}{guest.name:<24}{_where(answering, guest)}")
 
 
 @main.command()
@@ -142,8 +138,8 @@ def logs(lab: Lab, component: str | None, *, follow: bool) -> None:
 @click.argument("component")
 @click.pass_obj
 def start(lab: Lab, component: str) -> None:
-    """Start the operator or an agent."""
-    lab.components.start(component)
+    """Start the operator, an agent, a server or a libvirtd (see `status`)."""
+    lab.start(component)
 
 
 @main.command()
@@ -151,8 +147,9 @@ def start(lab: Lab, component: str) -> None:
 @click.option("--kill", is_flag=True, help="SIGKILL instead of SIGTERM.")
 @click.pass_obj
 def restart(lab: Lab, component: str, *, kill: bool) -> None:
-    """Stop and start the operator or an agent."""
-    lab.components.restart(component, kill=kill)
+    """Stop and start the operator, an agent, a server or a libvirtd."""
+    lab.stop(component, kill=kill)
+    lab.start(component)
 
 
 @main.command()
@@ -160,8 +157,8 @@ def restart(lab: Lab, component: str, *, kill: bool) -> None:
 @click.option("--kill", is_flag=True, help="SIGKILL instead of SIGTERM.")
 @click.pass_obj
 def stop(lab: Lab, component: str, *, kill: bool) -> None:
-    """Stop the operator or an agent."""
-    lab.components.stop(component, kill=kill)
+    """Stop the operator, an agent, a server or a libvirtd (whose guests run on)."""
+    lab.stop(component, kill=kill)
 
 
 @main.group()
@@ -218,8 +215,9 @@ def vm_rate(lab: Lab, name: str, rate: int) -> None:
 @_with_lab
 def vm_verdict(lab: Lab, name: str) -> None:
     """Tell whether a guest's memory is intact; exit code 1 if not."""
-    found = lab.guest(name).verdict()
-    click.echo(f"{name} ({_where(lab, name)}): {found}")
+    guest = lab.guest(name)
+    found = guest.verdict()
+    click.echo(f"{name} ({_where(lab.hosts, guest)}): {found}")
     sys.exit(0 if found.intact else 1)
 
 
@@ -228,7 +226,7 @@ def vm_verdict(lab: Lab, name: str) -> None:
 def vm_list(lab: Lab) -> None:
     """List the guests, and where they are."""
     for guest in lab.guests:
-        click.echo(f"{guest.name}  {_where(lab, guest.name)}")
+        click.echo(f"{guest.name}  {_where(lab.hosts, guest)}")
 
 
 @vm.command("remove")
@@ -239,6 +237,6 @@ def vm_remove(lab: Lab, name: str) -> None:
     lab.guest(name).destroy(lab.hosts)
 
 
-def _where(lab: Lab, name: str) -> str:
-    states = lab.guest(name).states(lab.hosts)
+def _where(hosts: list[Host], guest: Guest) -> str:
+    states = guest.states(hosts)
     return ", ".join(f"{state} on {host}" for host, state in states.items()) or "on no host"

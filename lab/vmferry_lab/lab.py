@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import string
 import time
 from collections.abc import Callable
@@ -11,18 +12,21 @@ from pathlib import Path
 
 from vmferry_lab import directories, processes
 from vmferry_lab.components import Components
-from vmferry_lab.controlplane import control_plane
 from vmferry_lab.controlplane.binaries import Binaries, find_or_build
+from vmferry_lab.controlplane.commands import NAMES as SERVERS
 from vmferry_lab.controlplane.control_plane import ControlPlane
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest, guests_in
 from vmferry_lab.hosts.host import Host
-from vmferry_lab.hosts.session import SessionHost, guests_of
+from vmferry_lab.hosts.session import SessionHost
+from vmferry_lab.hosts.strays import strays
 from vmferry_lab.kubectl import Kubectl
 
 MOST_HOSTS = 26
 _RECORD = "lab.json"
 """Written when the lab is up."""
+_DAEMON = "libvirtd-"
+"""Before a host's name: its daemon's."""
 _CHECKOUT = Path(__file__).parents[2]
 _MANIFESTS = _CHECKOUT / "manifests"
 _CRDS = ("crd/migrationpolicies.vmferry.io", "crd/vmmigrations.vmferry.io")
@@ -35,6 +39,10 @@ class Lab:
     """A lab in a directory; all that is known of it is found there and in the table of processes."""
 
     directory: Path
+
+    def __post_init__(self) -> None:
+        # by its name its processes are found, so that it must have one name
+        object.__setattr__(self, "directory", self.directory.resolve())
 
     @property
     def control_plane(self) -> ControlPlane:
@@ -63,6 +71,13 @@ class Lab:
         raise LabError(f"there is no host {name}; there are: {', '.join(host.name for host in self.hosts)}")
 
     @property
+    def process_states(self) -> dict[str, bool]:
+        """Its processes but for the guests, by name: whether each runs."""
+        running = processes.components_of(self.directory)
+        daemons = [daemon_name(host) for host in self.hosts]
+        return {name: name in running for name in (*SERVERS, *daemons, *self.components.names)}
+
+    @property
     def components(self) -> Components:
         """The operator and the agents."""
         return Components(self.directory, self.control_plane, self.hosts)
@@ -84,7 +99,7 @@ class Lab:
     def up(self, *, hosts: int = 2, say: Say = print, components: bool = True) -> None:
         """Bring it up: control plane and hosts at the same time, then vmferry.
 
-        What is up already is left as it is, and what is missing of its hosts and of vmferry is started.
+        What is up already is left as it is, and what of it does not run any more is started.
 
         Raises:
             LabError: Something does not start; what did start is for `down`.
@@ -124,10 +139,38 @@ class Lab:
             self._kill_all()
             shutil.rmtree(self.directory)
 
+    def start(self, name: str) -> None:
+        """Start one process that does not run: a server, a host's libvirtd, the operator or an agent.
+
+        Raises:
+            LabError: There is none of that name, or it does not start.
+        """
+        if name in SERVERS:
+            self.control_plane.start_missing([name])
+        elif name.startswith(_DAEMON):
+            self.host(name.removeprefix(_DAEMON)).start()
+        else:
+            self.components.start(name)
+
+    def stop(self, name: str, *, kill: bool = False) -> None:
+        """Stop one process, by SIGTERM or SIGKILL; a libvirtd always by SIGKILL, its guests run on.
+
+        Raises:
+            LabError: There is none of that name.
+        """
+        if name in SERVERS:
+            self.control_plane.stop([name], how=signal.SIGKILL if kill else signal.SIGTERM)
+        elif name.startswith(_DAEMON):
+            self.host(name.removeprefix(_DAEMON)).kill_daemon()
+        else:
+            self.components.stop(name, kill=kill)
+
     def _kill_all(self) -> None:
         """Nothing of it is worth saving."""
-        processes.kill_all(f"processes of {self.directory}", lambda: processes.of_lab(self.directory))
-        processes.kill_all(f"guests of {self.directory}", lambda: guests_of(self.directory))
+        processes.kill_all(
+            f"processes of {self.directory}",
+            lambda: list({*processes.of_lab(self.directory), *strays(self.directory)}),
+        )
 
     def _start(self, nodes: list[str], binaries: Binaries) -> None:
         if processes.of_lab(self.directory):
@@ -141,20 +184,12 @@ class Lab:
         (self.directory / _RECORD).write_text(json.dumps({"hosts": nodes}))
 
     def _start_missing(self, say: Say, *, components: bool) -> None:
-        running = processes.components_of(self.directory)
-        if dead := [name for name in control_plane.NAMES if name not in running]:
-            raise LabError(
-                f"{self.directory}: up, but {', '.join(dead)} does not run (logs are in {self.directory}/logs); "
-                "run `vmferry-lab down` and `vmferry-lab up`"
-            )
-        started = []
-        for host in self.hosts:
-            if f"libvirtd-{host.name}" not in running:
-                host.start()
-                started.append(host.name)
-        if components:
-            started += [name for name in self.components.names if name not in running]
-            self.components.start_all()
+        started = self.control_plane.start_missing()
+        wanted = self.components.names if components else []
+        for name, runs in self.process_states.items():
+            if not runs and (name in wanted or name.startswith(_DAEMON)):
+                self.start(name)
+                started.append(name)
         say(f"{self.directory}: already up" + (f"; started {', '.join(started)}" if started else ""))
 
     def _start_control_plane(self, binaries: Binaries, nodes: list[str]) -> None:
@@ -172,6 +207,11 @@ class Lab:
             raise LabError(f"there is no lab in {self.directory}; bring one up by `vmferry-lab up`")
         names: list[str] = json.loads(path.read_text())["hosts"]
         return names
+
+
+def daemon_name(host: Host) -> str:
+    """The name of a host's libvirtd among the lab's processes."""
+    return _DAEMON + host.name
 
 
 def _node_names(count: int) -> list[str]:

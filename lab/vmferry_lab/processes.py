@@ -6,6 +6,7 @@ The mark, not a file of process ids, is what `down` goes by: it holds after a cr
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ COMPONENT = "VMFERRY_LAB_COMPONENT"
 GRACE = 10.0
 """Seconds between asking and killing."""
 _ROUNDS = 5
+_LOOK_EVERY = 0.02
 
 
 def start(
@@ -73,7 +75,10 @@ def components_of(lab: Path) -> set[str]:
 def has_ended(process: psutil.Process) -> bool:
     """Whether it runs no more, waited for by its parent or not."""
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        if not process.is_running():
+            return True
+        # the first thread can be a zombie while others still hold files and ports
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 
@@ -86,10 +91,9 @@ def stop(processes: Iterable[psutil.Process], *, how: signal.Signals = signal.SI
     """
     several = list(processes)
     _signal(several, how)
-    _, alive = psutil.wait_procs(several, timeout=GRACE)
+    alive = _alive_after(GRACE, several)
     _signal(alive, signal.SIGKILL)
-    _, alive = psutil.wait_procs(alive, timeout=GRACE)
-    if alive:
+    if alive := _alive_after(GRACE, alive):
         raise LabError(f"process {alive[0].pid} has not ended {GRACE:g} s after it was killed")
 
 
@@ -116,6 +120,21 @@ def tail(log: Path, lines: int = 15) -> str:
     if not log.exists():
         return f"({log} does not exist)"
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _alive_after(timeout: float, several: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that run on for so many seconds.
+
+    Own children are waited for. What is another process' child may stay a zombie for long, and counts as ended.
+    """
+    deadline = time.monotonic() + timeout
+    alive = several
+    while True:
+        _, alive = psutil.wait_procs(alive, timeout=0)
+        alive = [process for process in alive if not has_ended(process)]
+        if not alive or time.monotonic() >= deadline:
+            return alive
+        time.sleep(_LOOK_EVERY)
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

@@ -80,6 +80,18 @@ def patch_status(api: client.CustomObjectsApi, migration: dict[str, Any], **stat
     return ""
 
 
+def remove_status(api: client.CustomObjectsApi, migration: dict[str, Any]) -> str:
+    """What the API server has against the removal of the whole status."""
+    name = migration["metadata"]["name"]
+    try:
+        api.patch_namespaced_custom_object_status(
+            GROUP, VERSION, "default", "vmmigrations", name, {"status": None}
+        )
+    except client.ApiException as error:
+        return str(error.body)
+    return ""
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("vm", "db-2"), ("sourceNode", "node-c"), ("targetNode", "node-c"), ("ttlAfterFinished", "2h")],
@@ -110,12 +122,19 @@ def test_a_terminal_phase_never_changes(api, migration, phase):
     assert patch_status(api, migration, phase=phase) == ""
     assert "a terminal phase never changes" in patch_status(api, migration, phase="Running")
     assert "a terminal phase never changes" in patch_status(api, migration, phase=None)
+    assert "a terminal phase never changes" in remove_status(api, migration)
 
 
 def test_a_revision_never_goes_back(api, migration):
     assert patch_status(api, migration, desired=DESIRED) == ""
     assert "desired.revision must not go back" in patch_status(api, migration, desired={"revision": 2})
     assert patch_status(api, migration, desired={"revision": 4}) == ""
+
+
+def test_what_is_desired_can_t_be_removed_so_that_its_revision_starts_anew(api, migration):
+    assert patch_status(api, migration, desired=DESIRED) == ""
+    assert "desired must not be removed" in patch_status(api, migration, desired=None)
+    assert "desired must not be removed" in remove_status(api, migration)
 
 
 def test_conditions_are_a_map_by_type(api, migration):

@@ -1,19 +1,20 @@
 """etcd, kube-apiserver and kube-controller-manager as processes on loopback."""
 
+import json
 import shutil
+import signal
 import ssl
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 
-import psutil
-
 from vmferry_lab import processes
 from vmferry_lab.controlplane.binaries import Binaries
 from vmferry_lab.controlplane.certificates import Authority
+from vmferry_lab.controlplane.commands import APISERVER, CONTROLLER_MANAGER, NAMES, Settings, commands
 from vmferry_lab.controlplane.kubeconfigs import write_kubeconfig
 from vmferry_lab.errors import LabError
 from vmferry_lab.ports import free_ports
@@ -24,19 +25,6 @@ _NAMESPACE = "vmferry-system"
 _TRIES = 3
 """A port that was free may be taken by the time that a server listens."""
 _PORT_TAKEN = "address already in use"
-
-NAMES = ("etcd", "kube-apiserver", "kube-controller-manager")
-"""The processes, in the order in which they start."""
-
-_CONTROLLERS = (
-    "namespace-controller",
-    "serviceaccount-controller",
-    "serviceaccount-token-controller",
-    "garbage-collector-controller",
-    "clusterrole-aggregation-controller",
-    "validatingadmissionpolicy-status-controller",
-)
-"""What the API needs to behave as in a cluster; the lab has neither pods nor nodes to control."""
 
 ADMIN = "admin"
 OPERATOR = "operator"
@@ -61,109 +49,80 @@ class ControlPlane:
         """The kubeconfig of one of USERS."""
         return self.lab / "kubeconfigs" / user
 
-    def log(self, component: str) -> Path:
-        """A component's log."""
-        return self.lab / "logs" / f"{component}.log"
+    def log(self, name: str) -> Path:
+        """The log of one of NAMES."""
+        return self.lab / "logs" / f"{name}.log"
 
     def start(self, binaries: Binaries) -> None:
-        """Start it and wait until the API server is ready.
+        """Start a new one and wait until the API server is ready.
 
         Raises:
             LabError: It does not get ready; with the end of the log of what failed.
         """
         for attempt in range(1, _TRIES + 1):
             try:
-                self._start(binaries)
+                self._prepare(binaries)
+                self.start_missing()
             except LabError as error:
-                self.stop()
+                self.stop(how=signal.SIGKILL)
                 if attempt == _TRIES or _PORT_TAKEN not in str(error):
                     raise
             else:
                 return
 
-    def stop(self) -> None:
-        """Stop its processes: clients before servers."""
-        for component in reversed(NAMES):
-            processes.stop(processes.of_component(self.lab, component))
+    def start_missing(self, names: Collection[str] = NAMES) -> list[str]:
+        """Start those that do not run, with the data that they had, and wait until the API server is ready.
 
-    def _start(self, binaries: Binaries) -> None:
+        Returns:
+            What was started.
+
+        Raises:
+            LabError: The API server does not get ready.
+        """
+        record = json.loads(self._record.read_text())
+        running = processes.components_of(self.lab)
+        started = [name for name in NAMES if name in names and name not in running]
+        for name in started:
+            if name == CONTROLLER_MANAGER:
+                self._wait_ready(record["url"])
+            processes.start(name, record["commands"][name], lab=self.lab, log=self.log(name))
+        if APISERVER in {*running, *started}:
+            self._wait_ready(record["url"])
+        return started
+
+    def stop(self, names: Collection[str] = NAMES, *, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop its processes, or some of them: clients before servers."""
+        for name in reversed(NAMES):
+            if name in names:
+                processes.stop(processes.of_component(self.lab, name), how=how)
+
+    @property
+    def _record(self) -> Path:
+        return self.lab / "control-plane.json"
+
+    @property
+    def _certificates(self) -> Path:
+        return self.lab / "certificates"
+
+    def _prepare(self, binaries: Binaries) -> None:
+        """New ports, certificates, kubeconfigs, and no data."""
         etcd_port, peer_port, port = free_ports(3)
-        authority = Authority(self.lab / "certificates")
-        etcd = self._start_etcd(binaries.etcd, etcd_port, peer_port)
-        accounts = authority.signing_key("service-accounts")
-        apiserver = self._start_apiserver(
-            binaries.apiserver, port=port, etcd_port=etcd_port, authority=authority, accounts=accounts
+        authority = Authority(self._certificates)
+        names = ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.0.0.1"]
+        settings = Settings(
+            data=self.lab / "etcd",
+            etcd_port=etcd_port,
+            peer_port=peer_port,
+            apiserver_port=port,
+            authority=authority.files.certificate,
+            serving=authority.for_server("apiserver", names),
+            accounts=authority.signing_key("service-accounts"),
+            kubeconfig=self.kubeconfig(),
         )
-        self._write_kubeconfigs(authority, f"https://127.0.0.1:{port}")
-        self._wait_ready({"etcd": etcd, "kube-apiserver": apiserver}, port, authority)
-        self._start_controller_manager(binaries.controller_manager, authority, accounts)
-
-    def _start_etcd(self, program: Path, port: int, peer_port: int) -> psutil.Process:
-        data = self.lab / "etcd"
-        shutil.rmtree(data, ignore_errors=True)
-        url, peer_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
-        return self._run(
-            "etcd",
-            [
-                program,
-                f"--data-dir={data}",
-                f"--listen-client-urls={url}",
-                f"--advertise-client-urls={url}",
-                f"--listen-peer-urls={peer_url}",
-                f"--initial-advertise-peer-urls={peer_url}",
-                f"--initial-cluster=default={peer_url}",
-                "--unsafe-no-fsync=true",
-                "--log-level=warn",
-            ],
-        )
-
-    def _start_apiserver(
-        self,
-        program: Path,
-        *,
-        port: int,
-        etcd_port: int,
-        authority: Authority,
-        accounts: Path,
-    ) -> psutil.Process:
-        server = authority.for_server(
-            "apiserver", ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.0.0.1"]
-        )
-        return self._run(
-            "kube-apiserver",
-            [
-                program,
-                f"--etcd-servers=http://127.0.0.1:{etcd_port}",
-                "--bind-address=127.0.0.1",
-                f"--secure-port={port}",
-                f"--cert-dir={self.lab / 'certificates'}",
-                f"--tls-cert-file={server.certificate}",
-                f"--tls-private-key-file={server.key}",
-                f"--client-ca-file={authority.files.certificate}",
-                "--authorization-mode=Node,RBAC",
-                "--enable-admission-plugins=NodeRestriction",
-                "--service-cluster-ip-range=10.0.0.0/24",
-                "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={accounts}",
-                f"--service-account-signing-key-file={accounts}",
-                "--allow-privileged=true",
-                "--endpoint-reconciler-type=none",
-            ],
-        )
-
-    def _start_controller_manager(self, program: Path, authority: Authority, accounts: Path) -> None:
-        self._run(
-            "kube-controller-manager",
-            [
-                program,
-                f"--kubeconfig={self.kubeconfig()}",
-                "--secure-port=0",  # nobody asks it anything
-                f"--root-ca-file={authority.files.certificate}",
-                f"--service-account-private-key-file={accounts}",
-                "--leader-elect=false",
-                f"--controllers={','.join(_CONTROLLERS)}",
-            ],
-        )
+        shutil.rmtree(settings.data, ignore_errors=True)
+        url = f"https://127.0.0.1:{port}"
+        self._write_kubeconfigs(authority, url)
+        self._record.write_text(json.dumps({"url": url, "commands": commands(binaries, settings)}, indent=1))
 
     def _write_kubeconfigs(self, authority: Authority, server: str) -> None:
         self.kubeconfig().parent.mkdir(parents=True, exist_ok=True)
@@ -176,23 +135,22 @@ class ControlPlane:
                 credentials=authority.for_user(name, user, groups),
             )
 
-    def _wait_ready(self, servers: dict[str, psutil.Process], port: int, authority: Authority) -> None:
-        context = ssl.create_default_context(cafile=str(authority.files.certificate))
+    def _wait_ready(self, url: str) -> None:
+        context = ssl.create_default_context(cafile=str(self._certificates / "ca.crt"))
+        servers = [name for name in NAMES if name != CONTROLLER_MANAGER]
 
         def ready() -> bool:
-            for name, process in servers.items():
-                if processes.has_ended(process):
+            running = processes.components_of(self.lab)
+            for name in servers:
+                if name not in running:
                     raise LabError(f"{name} has ended:\n{processes.tail(self.log(name))}")
-            return _is_ok(f"https://127.0.0.1:{port}/readyz", context)
+            return _is_ok(f"{url}/readyz", context)
 
         try:
             until("the API server's /readyz", ready, timeout=READY_TIMEOUT)
         except TimeoutError as error:
             logs = "\n".join(processes.tail(self.log(name)) for name in servers)
             raise LabError(f"{error}\n{logs}") from error
-
-    def _run(self, component: str, command: Sequence[str | Path]) -> psutil.Process:
-        return processes.start(component, command, lab=self.lab, log=self.log(component))
 
 
 def _is_ok(url: str, context: ssl.SSLContext) -> bool:

@@ -16,18 +16,26 @@ from vmferry_lab.errors import LabError
 from vmferry_lab.guests.image import MAX_RATE, GuestSpec, disk_image, rate_units
 from vmferry_lab.guests.verdict import Verdict, verdict
 from vmferry_lab.hosts.host import Host
-from vmferry_lab.hosts.session import give_away
+from vmferry_lab.hosts.privileges import give_away
 from vmferry_lab.until import until
 
 BOOT_TIMEOUT = 60.0
+RATE_TIMEOUT = 5.0
+"""Seconds in which a guest that is between two hosts must be back to have its rate set."""
 _SCRATCH_REGISTER = 0x3FF
 _IDLE = 255
+_GONE = {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN}
+"""What libvirt says of a domain that does not run (any more), or is not there (any more)."""
 _STATES = {1: "running", 3: "paused", 5: "shut off", 6: "crashed"}
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest, known by its name; its files lie in the lab's directory."""
+    """A guest, known by its name; its files lie in the lab's directory.
+
+    QEMU emulates its processor (TCG), also where there is /dev/kvm: all figures of the lab are for that, and that
+    one may open /dev/kvm does not mean that it works (in a virtual machine QEMU 7.2 can abort on its first MSR).
+    """
 
     name: str
     lab: Path
@@ -53,11 +61,11 @@ class Guest:
         Raises:
             LabError: libvirt refuses, or it does not boot.
         """
-        self._image.parent.mkdir(exist_ok=True)
+        self._image.parent.mkdir(parents=True, exist_ok=True)
         self.remove_files()
         self._image.write_bytes(disk_image(spec))
         self.console.touch()
-        give_away(self._image.parent)
+        give_away(self._image, self.console)
         with _connected(host) as connection:
             try:
                 if persistent:
@@ -69,7 +77,9 @@ class Guest:
         until(f"the guest {self.name} to boot", lambda: self.verdict().ticks, timeout=BOOT_TIMEOUT)
 
     def set_rate(self, hosts: Iterable[Host], dirty_rate: int) -> None:
-        """Change its rate of dirtying, in bytes per second, also while it migrates.
+        """Change its rate of dirtying, in bytes per second, also while it migrates; the new rate migrates with it.
+
+        It is told by the scratch register of its serial port. A rate so low that it rounds to none makes it idle.
 
         Raises:
             LabError: It runs nowhere, or the rate is too high.
@@ -77,15 +87,15 @@ class Guest:
         if not 0 <= dirty_rate <= MAX_RATE:
             raise LabError(f"guest {self.name}: dirty rate must be from 0 to {MAX_RATE} bytes per second")
         units = rate_units(dirty_rate) or _IDLE
-        for host in hosts:
-            with _connected(host) as connection:
-                domain = _find(connection, self.uuid)
-                if domain is not None and domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
-                    command = f"o /b {_SCRATCH_REGISTER:#x} {units}"
-                    flag = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
-                    libvirt_qemu.qemuMonitorCommand(domain, command, flag)
-                    return
-        raise LabError(f"guest {self.name} runs on none of the lab's hosts")
+        several = list(hosts)
+        try:
+            until(
+                f"the guest {self.name} to run on one of {', '.join(host.name for host in several)}",
+                lambda: any(self._set_units(host, units) for host in several),
+                timeout=RATE_TIMEOUT,
+            )
+        except TimeoutError as error:
+            raise LabError(str(error)) from error
 
     def verdict(self) -> Verdict:
         """What its console proves so far."""
@@ -120,6 +130,24 @@ class Guest:
         """Remove its disk and its console."""
         self._image.unlink(missing_ok=True)
         self.console.unlink(missing_ok=True)
+
+    def _set_units(self, host: Host, units: int) -> bool:
+        """Whether it runs here and was told."""
+        with _connected(host) as connection:
+            domain = _find(connection, self.uuid)
+            try:
+                if domain is None or domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
+                    return False
+                libvirt_qemu.qemuMonitorCommand(
+                    domain,
+                    f"o /b {_SCRATCH_REGISTER:#x} {units}",
+                    libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP,
+                )
+            except libvirt.libvirtError as error:
+                if error.get_error_code() in _GONE:  # it has just left for the other host
+                    return False
+                raise LabError(f"guest {self.name} on {host.name} can't be told its rate: {error}") from error
+            return True
 
     def _xml(self, spec: GuestSpec) -> str:
         """The domain. Its disk is read-only, so that libvirt deems live migration safe without shared storage."""
@@ -172,6 +200,5 @@ def _remove(domain: libvirt.virDomain) -> None:
         try:
             act()
         except libvirt.libvirtError as error:
-            harmless = {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN}
-            if error.get_error_code() not in harmless:
+            if error.get_error_code() not in _GONE:
                 raise LabError(f"guest {domain.name()} can't be removed: {error}") from error

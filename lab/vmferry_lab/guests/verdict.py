@@ -6,6 +6,8 @@ from itertools import pairwise
 TICKS_A_LINE = 25
 _BOOT = "B"
 _FIELDS = 4
+_SHOWN = 5
+"""Problems that are told to people: one loss can show in every line after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +18,8 @@ class Verdict:
     """How many the guest has counted (250 a second while it runs)."""
     pages_written: int
     problems: tuple[str, ...]
+    errors: int = 0
+    """Pages found to hold something else than what was last written there."""
 
     @property
     def intact(self) -> bool:
@@ -25,7 +29,9 @@ class Verdict:
     def __str__(self) -> str:
         """For people."""
         if self.problems:
-            return "NOT INTACT: " + "; ".join(self.problems)
+            more = len(self.problems) - _SHOWN
+            shown = [*self.problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+            return "NOT INTACT: " + "; ".join(shown)
         return (
             f"intact: {self.ticks} ticks without a gap, {self.pages_written} pages written, 0 memory errors"
         )
@@ -45,21 +51,25 @@ def verdict(console: str) -> Verdict:
     boots = whole.count(_BOOT)
     parsed = [(text, _parse(text)) for text in whole if text != _BOOT]
     lines = [line for _, line in parsed if line is not None]
+    errors = max((line.errors for line in lines), default=0)
     problems = [f"garbled line {text[:40]!r}" for text, line in parsed if line is None]
     if boots != 1:
         problems.append(f"booted {boots} times")
     problems += [
         f"tick {after.tick} follows tick {before.tick}"
-        for before, after in pairwise(lines)
+        for before, after in pairwise([_Line(0, 0, 0, 0), *lines])
         if after.tick != before.tick + TICKS_A_LINE
     ]
-    errors = max((line.errors for line in lines), default=0)
     if errors:
         problems.append(f"{errors} memory errors")
     if not lines:
-        return Verdict(ticks=0, pages_written=0, problems=(*problems[:5], "has not run yet"))
-    last = lines[-1]
-    return Verdict(ticks=last.tick, pages_written=last.written, problems=tuple(problems[:5]))
+        problems.append("has not run yet")
+    return Verdict(
+        ticks=lines[-1].tick if lines else 0,
+        pages_written=lines[-1].written if lines else 0,
+        problems=tuple(problems),
+        errors=errors,
+    )
 
 
 def _parse(text: str) -> _Line | None:

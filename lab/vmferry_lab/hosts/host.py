@@ -1,7 +1,17 @@
 """What every kind of the lab's hosts can do; tests and the lab know no more of them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostCopy:
+    """Whether guests can leave for, and come to, a host by post-copy."""
+
+    possible: bool
+    reason: str
+    """By what it is possible, or what to do about it."""
 
 
 class Host(Protocol):
@@ -25,8 +35,12 @@ class Host(Protocol):
     def log(self) -> Path:
         """The libvirt daemon's log."""
 
+    @property
+    def post_copy(self) -> PostCopy:
+        """Whether its QEMUs are let do post-copy, and why."""
+
     def start(self) -> None:
-        """Start the libvirt daemon and wait until it answers; guests that run are found again."""
+        """Start the libvirt daemon unless it runs, and wait until it answers; guests that run are found again."""
 
     def kill_daemon(self) -> None:
         """Kill the libvirt daemon (SIGKILL); guests run on."""

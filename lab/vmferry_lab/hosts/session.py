@@ -13,14 +13,13 @@ from typing_extensions import override
 
 from vmferry_lab import processes
 from vmferry_lab.errors import LabError
-from vmferry_lab.hosts.host import Host
-from vmferry_lab.ports import free_block
+from vmferry_lab.hosts import migration_ports
+from vmferry_lab.hosts.host import Host, PostCopy
+from vmferry_lab.hosts.privileges import can_grant_ptrace, give_away, post_copy, unprivileged_command
+from vmferry_lab.hosts.strays import users_of
 from vmferry_lab.until import until
 
 READY_TIMEOUT = 30.0
-MIGRATION_PORTS = 20
-_NOBODY = 65534
-"""What root drops to: neither daemon nor guests of the lab run as root."""
 _LONGEST_SOCKET = 107
 """Bytes that Linux takes for the path of a Unix socket."""
 _LONGEST_BELOW_HOST = "/config/libvirt/qemu/lib/domain-99-xxxxxxxxxxxxxxxxxxxx/monitor.sock"
@@ -30,8 +29,11 @@ _LONGEST_BELOW_HOST = "/config/libvirt/qemu/lib/domain-99-xxxxxxxxxxxxxxxxxxxx/m
 class SessionHost(Host):
     """A session-mode libvirt daemon.
 
-    Post-copy needs userfaultfd, which the kernel grants to a process with CAP_SYS_PTRACE: as root, the daemon gets
-    it as an ambient capability and hands it on to QEMU. Without root, `vm.unprivileged_userfaultfd=1` is needed.
+    Run by root, it becomes the user nobody. Post-copy needs userfaultfd, which the kernel grants to a process with
+    CAP_SYS_PTRACE: the daemon gets that as an ambient capability, and `clear_emulator_capabilities = 0` lets QEMU
+    inherit it; nothing of the machine is changed. `post_copy` tells where that is not possible.
+
+    Name and directory are all there is to know: another process that has them has the same host.
 
     Args:
         name: The node's name.
@@ -69,27 +71,27 @@ class SessionHost(Host):
     def log(self) -> Path:
         return self._directory / "libvirtd.log"
 
+    @property
+    @override
+    def post_copy(self) -> PostCopy:
+        return post_copy()
+
     @override
     def start(self) -> None:
-        """Start the daemon; on the first time, with a new identity.
+        """Start the daemon unless it runs; on the first time, with a new identity.
 
         Raises:
             LabError: It does not come up.
         """
         self._check_length()
-        configuration = self._directory / "libvirtd.conf"
-        pid_file = self._directory / "run" / "libvirtd.pid"
-        if not configuration.exists():
-            self._prepare()
-        self._socket.unlink(missing_ok=True)
-        processes.start(
-            self._component,
-            [*_drop_root(), _libvirtd(), "--config", configuration, "--timeout", "0", "--pid-file", pid_file],
-            lab=self.lab,
-            log=self.lab / "logs" / f"{self._component}.log",
-            environment=self._environment(),
-        )
-        self._wait_ready()
+        if running := processes.of_component(self.lab, self._component):
+            self._wait_ready(running[0])
+            return
+        with migration_ports.one_at_a_time():
+            if not self._configuration.exists():
+                self._prepare()
+            daemon = self._start_daemon()
+        self._wait_ready(daemon)
 
     @override
     def kill_daemon(self) -> None:
@@ -101,6 +103,26 @@ class SessionHost(Host):
         """Stop the daemon and every guest."""
         self.kill_daemon()
         processes.stop(guests_of(self._directory), how=signal.SIGKILL)
+
+    def _start_daemon(self) -> psutil.Process:
+        self._socket.unlink(missing_ok=True)
+        options: list[str | Path] = ["--config", self._configuration, "--timeout", "0"]
+        options += ["--pid-file", self._directory / "run" / "libvirtd.pid"]
+        return processes.start(
+            self._component,
+            [*unprivileged_command(), _libvirtd(), *options],
+            lab=self.lab,
+            log=self._output,
+            environment=self._environment(),
+        )
+
+    @property
+    def _configuration(self) -> Path:
+        return self._directory / "libvirtd.conf"
+
+    @property
+    def _output(self) -> Path:
+        return self.lab / "logs" / f"{self._component}.log"
 
     @property
     def _component(self) -> str:
@@ -117,19 +139,20 @@ class SessionHost(Host):
     def _prepare(self) -> None:
         for name in ("home", "run", "config/libvirt", "cache", "data"):
             (self._directory / name).mkdir(parents=True, exist_ok=True)
-        ports = free_block(MIGRATION_PORTS)
-        (self._directory / "libvirtd.conf").write_text(
+        ports = migration_ports.unclaimed_block(self._directory.parent)
+        self._directory.parent.chmod(0o711)  # nobody must get through
+        self._configuration.write_text(
             f'unix_sock_dir = "{self._socket.parent}"\n'
             f'host_uuid = "{uuid.uuid4()}"\n'
             f'log_outputs = "2:file:{self.log}"\n'
             "max_clients = 200\n"
         )
-        (self._directory / "config/libvirt/qemu.conf").write_text(
+        (self._directory / migration_ports.QEMU_CONF).write_text(
             'stdio_handler = "file"\n'
             'security_driver = "none"\n'
             f"migration_port_min = {ports.start}\n"
             f"migration_port_max = {ports.stop - 1}\n"
-            f"clear_emulator_capabilities = {0 if os.geteuid() == 0 else 1}\n"
+            f"clear_emulator_capabilities = {0 if can_grant_ptrace() else 1}\n"
         )
         (self._directory / "run").chmod(0o700)
         give_away(self._directory)
@@ -146,48 +169,51 @@ class SessionHost(Host):
             "XDG_DATA_HOME": str(directory / "data"),
         }
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, daemon: psutil.Process) -> None:
         libvirt.registerErrorHandler(lambda *_: None, None)
-
-        def answers() -> bool:
-            try:
-                connection = libvirt.open(self.uri)
-            except libvirt.libvirtError:
-                return False
-            connection.getDomainCapabilities()  # probes QEMU, once: the first guest need not wait for it
-            connection.close()
-            return True
-
         try:
-            until(f"libvirtd of {self.name}", answers, timeout=READY_TIMEOUT)
+            until(
+                f"libvirtd of {self.name}",
+                lambda: _has_ended(daemon) or self._answers(),
+                timeout=READY_TIMEOUT,
+            )
         except TimeoutError as error:
-            log = processes.tail(self.lab / "logs" / f"{self._component}.log")
-            raise LabError(f"{error}\n{log}\n{processes.tail(self.log)}") from error
+            raise LabError(self._with_logs(str(error))) from error
+        if _has_ended(daemon):
+            raise LabError(self._with_logs(f"libvirtd of {self.name} has ended at once"))
+        self._probe_qemu()
+
+    def _answers(self) -> bool:
+        try:
+            libvirt.open(self.uri).close()
+        except libvirt.libvirtError:
+            return False
+        return True
+
+    def _probe_qemu(self) -> None:
+        """Let the daemon learn what QEMU can do: 1.4 s, once per host, which the first guest need not wait for."""
+        try:
+            connection = libvirt.open(self.uri)
+            connection.getDomainCapabilities(None, "x86_64", "pc", "qemu")
+            connection.close()
+        except libvirt.libvirtError as error:
+            said = f"libvirtd of {self.name} can't use QEMU (lab/system-packages installs it): {error}"
+            raise LabError(self._with_logs(said)) from error
+
+    def _with_logs(self, said: str) -> str:
+        return f"{said}\n{processes.tail(self._output)}\n{processes.tail(self.log)}"
 
 
 def guests_of(directory: Path) -> list[psutil.Process]:
     """The QEMU processes whose files lie in a directory: libvirt gives them no environment to be known by."""
-    return [process for process in psutil.process_iter(["cmdline"]) if _is_guest_of(process, directory)]
+    return [process for process in users_of(directory) if "qemu-system" in process.info["cmdline"][0]]
 
 
-def give_away(path: Path) -> None:
-    """Let the hosts' user own a file or a directory with all that is in it."""
-    if os.geteuid() != 0:
-        return
-    for each in (path, *path.rglob("*")):
-        shutil.chown(each, _NOBODY, _NOBODY)
-
-
-def _is_guest_of(process: psutil.Process, directory: Path) -> bool:
-    words = process.info["cmdline"] or [""]
-    return "qemu-system" in words[0] and any(f"{directory}/" in word for word in words)
-
-
-def _drop_root() -> list[str]:
-    if os.geteuid() != 0:
-        return []
-    identity = ["--reuid", str(_NOBODY), "--regid", str(_NOBODY), "--clear-groups"]
-    return ["setpriv", *identity, "--inh-caps", "+sys_ptrace", "--ambient-caps", "+sys_ptrace"]
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _libvirtd() -> str:

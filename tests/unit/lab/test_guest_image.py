@@ -24,8 +24,8 @@ def test_all_areas_fit_into_the_memory():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ({"memory": 16 * MIB}, "memory must be from 32Mi to 3Gi"),
-        ({"memory": 4096 * MIB}, "memory must be from 32Mi to 3Gi"),
+        ({"memory": 16 * MIB}, "memory must be from 32Mi to 4Gi"),
+        ({"memory": 4097 * MIB}, "memory must be from 32Mi to 4Gi"),
         ({"dirty_rate": MAX_RATE + 1}, "dirty rate must be from 0 to"),
         ({"dirty_rate": -1}, "dirty rate must be from 0 to"),
         ({"working_set": 128 * MIB}, "working set must be from 4096 to"),
