@@ -10,7 +10,6 @@ from pathlib import Path
 
 import libvirt
 import libvirt_qemu
-import psutil
 import pytest
 
 from vmferry_lab import processes
@@ -220,7 +219,7 @@ def test_a_lab_whose_record_is_lost_is_cleaned_by_its_strays():
         assert len(found) == 2
         processes.stop(found)
         assert strays(directory) == []
-        assert not any(psutil.pid_exists(each.pid) and each.is_running() for each in found)
+        assert all(processes.has_ended(each) for each in found)
     finally:
         processes.stop(strays(directory))
         shutil.rmtree(directory)
