@@ -194,10 +194,16 @@ class Attempt:
             case Parameter.POST_COPY_BANDWIDTH, int() | None as bandwidth:
                 await self._hypervisor.set_post_copy_bandwidth(uuid, bandwidth)
             case Parameter.SUSPEND, True:
-                self._suspended = True
-                await self._hypervisor.suspend(uuid)
+                await self._suspend()
             case Parameter.TECHNIQUE, _:
                 await self._hypervisor.start_post_copy(uuid)
+
+    async def _suspend(self) -> None:
+        """Pause the guest, unless somebody else has: then it is not this migration's to resume."""
+        domain = await self._hypervisor.find(self._domain.uuid)
+        if domain is not None and domain.state == VMState.RUNNING:
+            self._suspended = True
+            await self._hypervisor.suspend(domain.uuid)
 
     def _max_downtime(self, desired: Desired) -> timedelta | None:
         if desired.agent_downtime_ramp is None:
