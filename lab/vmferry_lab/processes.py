@@ -3,6 +3,7 @@
 The mark, not a file of process ids, is what `down` goes by: it holds after a crash in the middle of anything.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -93,7 +94,9 @@ def stop(processes: Iterable[psutil.Process], *, how: signal.Signals = signal.SI
     _signal(several, how)
     alive = _alive_after(GRACE, several)
     _signal(alive, signal.SIGKILL)
-    if alive := _alive_after(GRACE, alive):
+    alive = _alive_after(GRACE, alive)
+    _reap(several)
+    if alive:
         raise LabError(f"process {alive[0].pid} has not ended {GRACE:g} s after it was killed")
 
 
@@ -135,6 +138,13 @@ def _alive_after(timeout: float, several: list[psutil.Process]) -> list[psutil.P
         if not alive or time.monotonic() >= deadline:
             return alive
         time.sleep(_LOOK_EVERY)
+
+
+def _reap(several: list[psutil.Process]) -> None:
+    """Take leave of own children, which stay zombies otherwise."""
+    for process in several:
+        with contextlib.suppress(psutil.Error):  # another process' child
+            process.wait(timeout=0)
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

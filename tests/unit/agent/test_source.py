@@ -35,6 +35,9 @@ class Setting:
     def __init__(self, before: VMMigrationStatus | None = None, claims: set[str] | None = None) -> None:
         self.hypervisor = ScriptedHypervisor()
         self.reported = VMMigrationStatus()
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+        self.writing: asyncio.Queue[VMMigrationStatus] = asyncio.Queue()
         self._seen = asyncio.Condition()
         self._migration = VMMigration.model_validate(
             {
@@ -56,8 +59,11 @@ class Setting:
         self._task = asyncio.create_task(self.source.run())
 
     async def _write(self, status: object) -> None:
+        taken = VMMigrationStatus.model_validate(status)
+        self.writing.put_nowait(taken)
+        await self.may_write.wait()
         async with self._seen:
-            self.reported = VMMigrationStatus.model_validate(status)
+            self.reported = taken
             self._seen.notify_all()
 
     async def reports(self, holds: Callable[[VMMigrationStatus], object]) -> VMMigrationStatus:
@@ -121,17 +127,16 @@ async def test_an_unknown_vm_is_reported_absent(setting):
 
 async def test_an_attempt_is_written_down_before_libvirt_is_asked(setting):
     it = setting()
-    opened_before = []
-    migrate = it.hypervisor.migrate
-
-    async def checked(uuid, request):
-        opened_before.append(len(it.reported.attempts))
-        await migrate(uuid, request)
-
-    it.hypervisor.migrate = checked
+    await it.reports(lambda status: status.source)
+    it.may_write.clear()
     it.want(desired())
+    while not (await it.writing.get()).attempts:
+        pass
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert it.hypervisor.asked == []
+    it.may_write.set()
     await it.asks("migrate")
-    assert opened_before == [1]
 
 
 async def test_a_completed_migration_is_reported_with_its_real_downtime(setting):
@@ -166,6 +171,9 @@ async def test_what_the_host_refuses_is_reported_and_does_not_stop_the_rest(sett
         ("bandwidth", "numerical overflow (libvirt error 82)")
     ]
     assert it.hypervisor.was_asked("suspend")
+    it.hypervisor.job = sample(memory_pass=5)
+    await it.reports(lambda status: status.progress.memory_pass == 5)
+    assert it.hypervisor.asked.count(("set_bandwidth", 1)) == 1
 
 
 CANCELS = {
