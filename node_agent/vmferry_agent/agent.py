@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes.aio.client import ApiClient
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.hypervisor.port import Hypervisor
+from vmferry_agent.hypervisor.port import Hypervisor, HypervisorError
 from vmferry_agent.migrations.source import SourceMigration
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.reporting import Reporter
@@ -36,6 +36,7 @@ class Agent:
         self._addresses = addresses
         self._claims: set[str] = set()
         self._clock = Clock()
+        self._greeting: asyncio.Task[None] | None = None
         self._source = Role(
             "source",
             new_reporter=self._reporter("vmferry-source-agent"),
@@ -56,14 +57,26 @@ class Agent:
     def start(self) -> None:
         """Begin to watch."""
         _logger.info("serving node %s", self._node)
+        self._greeting = asyncio.create_task(self._greet(), name="greet the hypervisor")
         for watch in self._watches:
             watch.start()
 
     async def stop(self) -> None:
         """End; what runs in libvirt goes on."""
+        if self._greeting is not None:
+            self._greeting.cancel()
         await asyncio.gather(*(watch.stop() for watch in self._watches))
         await self._source.stop()
         await self._target.stop()
+
+    async def _greet(self) -> None:
+        """Ask the hypervisor once: its first answer takes seconds, and who looks at the log sees if it can't."""
+        try:
+            facts = await self._hypervisor.facts()
+        except HypervisorError as error:
+            _logger.warning("%s; it is asked again for each migration", error)
+        else:
+            _logger.info("libvirt %s, QEMU %s", facts.libvirt_version, facts.qemu_version)
 
     def _reporter(self, manager: str) -> NewReporter:
         writer = StatusWriter(self._client, manager=manager)

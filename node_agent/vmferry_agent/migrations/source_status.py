@@ -12,6 +12,7 @@ from vmferry_api.migrations import (
     Applied,
     ApplyError,
     Attempt,
+    AttemptOutcome,
     Desired,
     Progress,
     SourceReport,
@@ -108,7 +109,11 @@ class SourceStatus:
             for type_ in CONDITIONS
             if type_ == ConditionType.RUNNING or find_condition(self._status.conditions, type_)
         ]
-        self._change(attempts=[*self.attempts[:-1], attempt], conditions=over)
+        progress = self.progress
+        if progress is not None and end.outcome == AttemptOutcome.COMPLETED:
+            sent = attempt.transferred or progress.transferred
+            progress = progress.replace(percent=100, remaining=0, transferred=sent)
+        self._change(attempts=[*self.attempts[:-1], attempt], conditions=over, progress=progress)
 
     def apply(self, desired: Desired, errors: list[ApplyError]) -> None:
         """Say that a revision was carried out, but for the errors."""

@@ -147,6 +147,7 @@ async def test_a_completed_migration_is_reported_with_its_real_downtime(setting)
     done = await it.reports(outcome)
     assert outcome(done) == AttemptOutcome.COMPLETED
     assert done.attempts[-1].downtime == timedelta(milliseconds=95)
+    assert (done.progress.percent, done.progress.remaining) == (100, 0)
     assert done.source.vm.state == VMState.ABSENT
 
 
