@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from vmferry_lab.errors import LabError
+from vmferry_lab.until import until
 
 MARK = "VMFERRY_LAB"
 """The environment variable that holds the lab's directory in each of its processes."""
@@ -54,12 +55,13 @@ def start(
         raise LabError(f"{component} can't be started: {error}") from error
     process = psutil.Process(child.pid)
     child.returncode = 0  # reaped by psutil, or by init when this process ends first
+    until(f"the start of {component}", lambda: has_ended(process) or _bears_mark(process, lab), timeout=GRACE)
     return process
 
 
 def of_lab(lab: Path) -> list[psutil.Process]:
     """All processes that bear the lab's mark."""
-    return [process for process in psutil.process_iter() if _environment(process).get(MARK) == str(lab)]
+    return [process for process in psutil.process_iter() if _bears_mark(process, lab)]
 
 
 def of_component(lab: Path, component: str) -> list[psutil.Process]:
@@ -145,6 +147,11 @@ def _reap(several: list[psutil.Process]) -> None:
     for process in several:
         with contextlib.suppress(psutil.Error):  # another process' child
             process.wait(timeout=0)
+
+
+def _bears_mark(process: psutil.Process, lab: Path) -> bool:
+    """Whether it can be found: until its program is read from disk, Linux shows no environment of it."""
+    return _environment(process).get(MARK) == str(lab)
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
