@@ -119,7 +119,7 @@ class Phase(StrEnum):
 class AppliedPolicy(ApiModel):
     """The policy in force, and why it is this one."""
 
-    name: str = Field(description="Its name; empty: the built-in default.", max_length=253)
+    name: str = Field(description="Its name; `(built-in)`: the built-in default.", max_length=253)
     generation: int | None = Field(default=None, description="Its metadata.generation.", ge=0)
     why: Text = Field(default="", description="Why this one, and why not the others.")
 
