@@ -15,14 +15,20 @@ MAX_LENGTH = 20
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a duration such as `1m30s`.
+    """Read a duration such as `1m30s`, to the millisecond.
 
     Raises:
         ValueError: It is not one; the message shows how one is written.
     """
     if len(text) > MAX_LENGTH or not re.fullmatch(PATTERN[1:-1], text):
         raise ValueError(f"{text!r} is not a duration such as 150ms, 10s or 2m30s")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    return whole_milliseconds(timedelta(seconds=seconds))
+
+
+def whole_milliseconds(value: timedelta) -> timedelta:
+    """The value as it comes back from JSON, so that what is computed equals what was stored."""
+    return timedelta(milliseconds=round(value.total_seconds() * 1000))
 
 
 def format_duration(value: timedelta) -> str:

@@ -180,6 +180,9 @@ class TargetReport(ApiModel):
         max_length=1024,
     )
     vm: VMReport | None = Field(default=None, description="The VM on the target.")
+    after_attempt: int = Field(
+        default=0, description="The last attempt that had ended when the agent looked; 0: none.", ge=0
+    )
     libvirt_version: str | None = Field(default=None, description="Of the target host.", max_length=32)
     qemu_version: str | None = Field(default=None, description="Of the target host.", max_length=32)
     features: list[Annotated[str, Field(max_length=64)]] | None = Field(
@@ -238,6 +241,7 @@ class Desired(ApiModel):
         default=timedelta(seconds=2), description="Progress is reported no oftener than this."
     )
     reason: Text = Field(default="", description="Why this revision, for people.")
+    time: datetime | None = Field(default=None, description="When this revision was decided.")
 
 
 class ApplyError(ApiModel):

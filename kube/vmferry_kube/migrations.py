@@ -10,8 +10,13 @@ from vmferry_kube.clients import REQUEST_TIMEOUT
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
-_CONFLICTS = {409, 422}
+_CONFLICT = 409
+_CONFLICTS = {_CONFLICT, 422}
 """What the API server answers to a JSON patch whose test fails."""
+
+
+class ConflictError(Exception):
+    """The object has changed since it was looked at; look again."""
 
 
 class StatusWriter:
@@ -27,32 +32,48 @@ class StatusWriter:
         self._api = CustomObjectsApi(client)
         self._manager = manager
 
-    async def apply_migration(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
+    async def apply_migration(
+        self, metadata: ObjectMeta, status: dict[str, Any], *, only_if_unchanged: bool = False
+    ) -> dict[str, Any]:
         """Apply to a VMMigration; the object as it then is.
 
         The uid is sent with it, so that a namesake created meanwhile is refused (409), not written to.
 
+        Args:
+            metadata: The object, as it was seen.
+            status: The owner's whole part.
+            only_if_unchanged: Nobody may have written to the object since.
+
         Raises:
+            ConflictError: Somebody has.
             kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status.
             OSError, asyncio.TimeoutError: The API server can't be reached.
         """
-        result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
-            group=GROUP,
-            version=VERSION,
-            namespace=metadata.namespace,
-            plural="vmmigrations",
-            name=metadata.name,
-            body={
-                "apiVersion": API_VERSION,
-                "kind": "VMMigration",
-                "metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid},
-                "status": status,
-            },
-            field_manager=self._manager,
-            force=True,
-            _content_type=_APPLY,
-            _request_timeout=REQUEST_TIMEOUT,
-        )
+        identity = {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}
+        if only_if_unchanged:
+            identity["resourceVersion"] = metadata.resource_version
+        try:
+            result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
+                group=GROUP,
+                version=VERSION,
+                namespace=metadata.namespace,
+                plural="vmmigrations",
+                name=metadata.name,
+                body={
+                    "apiVersion": API_VERSION,
+                    "kind": "VMMigration",
+                    "metadata": identity,
+                    "status": status,
+                },
+                field_manager=self._manager,
+                force=True,
+                _content_type=_APPLY,
+                _request_timeout=REQUEST_TIMEOUT,
+            )
+        except ApiException as error:
+            if only_if_unchanged and error.status == _CONFLICT:
+                raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
+            raise
         return result
 
     async def apply_policy(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
@@ -74,10 +95,6 @@ class StatusWriter:
             _request_timeout=REQUEST_TIMEOUT,
         )
         return result
-
-
-class ConflictError(Exception):
-    """The object has changed since it was looked at; look again."""
 
 
 class FinalizerWriter:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubernetes.aio.client import ApiClient
@@ -39,13 +40,13 @@ class Agent:
         self._greeting: asyncio.Task[None] | None = None
         self._source = Role(
             "source",
-            new_reporter=self._reporter("vmferry-source-agent"),
+            new_reporter=self._reporter("vmferry-source-agent", lambda raw: self._source.seen(None, raw)),
             new_work=self._leaving,
             concerns=lambda migration: migration.spec.source_node == node,
         )
         self._target = Role(
             "target",
-            new_reporter=self._reporter("vmferry-target-agent"),
+            new_reporter=self._reporter("vmferry-target-agent", lambda raw: self._target.seen(None, raw)),
             new_work=self._coming,
             concerns=lambda migration: migration.spec.target_node == node,
         )
@@ -78,14 +79,15 @@ class Agent:
         else:
             _logger.info("libvirt %s, QEMU %s", facts.libvirt_version, facts.qemu_version)
 
-    def _reporter(self, manager: str) -> NewReporter:
+    def _reporter(self, manager: str, seen: Callable[[Mapping[str, Any]], None]) -> NewReporter:
+        """What each write returns is news too: what others have written before it."""
         writer = StatusWriter(self._client, manager=manager)
 
         def new(migration: VMMigration) -> Reporter:
             metadata = migration.metadata
 
-            async def write(status: Any) -> object:  # noqa: ANN401 - JSON
-                return await writer.apply_migration(metadata, dict(status))
+            async def write(status: Mapping[str, Any]) -> None:
+                seen(await writer.apply_migration(metadata, dict(status)))
 
             return Reporter(f"{metadata.namespace}/{metadata.name}", write)
 

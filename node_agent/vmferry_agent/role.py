@@ -55,9 +55,10 @@ class Role:
         self._new_work = new_work
         self._works: dict[str, Work] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._versions: dict[str, int] = {}
 
     def seen(self, event: str | None, raw: Mapping[str, Any]) -> None:
-        """Take an event of the watch."""
+        """Take an event of the watch, or what a write has returned."""
         try:
             migration = VMMigration.model_validate(raw)
         except ValidationError as error:
@@ -68,12 +69,17 @@ class Role:
             _logger.error("%s: %s is not this node's", self._name, migration.metadata.name)
             return
         uid = migration.metadata.uid
+        version = int(migration.metadata.resource_version or 0)
+        if 0 < version <= self._versions.get(uid, 0) and event != "DELETED":
+            return  # seen already, by the watch or as the answer to a write
         if uid in self._works:
             self._works[uid].update(migration)
             if event == "DELETED":
                 self._works[uid].vanish()
         elif event != "DELETED" and not _over(migration):
             self._begin(uid, migration)
+        if uid in self._works:
+            self._versions[uid] = version
 
     async def stop(self) -> None:
         """End all tasks; what runs in libvirt goes on."""
@@ -94,6 +100,7 @@ class Role:
         finally:
             await reporter.stop()
             del self._works[uid], self._tasks[uid]
+            self._versions.pop(uid, None)
 
 
 def _over(migration: VMMigration) -> bool:

@@ -85,6 +85,7 @@ class TargetMigration:
         vm = source.vm if source else None
         if vm is None or vm.uuid is None:
             return None  # until the source has said which VM it is, there is nothing to check
+        ended = self._ended_attempts()
         try:
             facts = await self._hypervisor.facts()
             same = await self._hypervisor.find(vm.uuid)
@@ -92,12 +93,21 @@ class TargetMigration:
         except HypervisorError as error:
             return self._unreachable(str(error))
         if self._migration.status.attempts:
-            return self._report(facts, same, message=None)
-        node = self._migration.spec.target_node
-        return self._report(facts, same, message=not_ready(vm, node, named=named, same=same, facts=facts))
+            message = None
+        else:
+            node = self._migration.spec.target_node
+            message = not_ready(vm, node, named=named, same=same, facts=facts)
+        return self._report(facts, same, ended, message)
 
-    def _report(self, facts: HostFacts, domain: Domain | None, *, message: str | None) -> TargetReport:
+    def _ended_attempts(self) -> int:
+        """Read before the look, so that what is then seen is what the attempt has left behind."""
+        return sum(attempt.end is not None for attempt in self._migration.status.attempts)
+
+    def _report(
+        self, facts: HostFacts, domain: Domain | None, ended: int, message: str | None
+    ) -> TargetReport:
         return TargetReport(
+            after_attempt=ended,
             ready=message is None,
             connect_uri=self._addresses.connect_uri,
             migration_uri=self._addresses.migration_uri,

@@ -15,7 +15,7 @@ from vmferry_operator.decisions.check import (
 )
 from vmferry_operator.decisions.conclude import Conclusion, cancel_wanted, cancelled_by, conclude
 from vmferry_operator.decisions.plan import plan, settled
-from vmferry_operator.decisions.ready import Obstacle, obstacle
+from vmferry_operator.decisions.ready import Obstacle, bounded, not_begun, obstacle
 from vmferry_operator.decisions.select import NoSelection, Selection, select_policy
 from vmferry_operator.decisions.situations import situation
 
@@ -89,63 +89,68 @@ class _Reconcile:
         self._conditions: list[Condition] = []
 
     def decide(self) -> Decision:
-        selection = self._accepted(select_policy(self._migration.spec, self._policies))
+        accepted = self._accepted(select_policy(self._migration.spec, self._policies))
         conclusion = conclude(self._migration)
-        if conclusion is None and self._old.desired is None and cancel_wanted(self._migration):
+        if conclusion is None and cancel_wanted(self._migration):
             conclusion = Conclusion(
                 phase=Phase.CANCELLED,
                 reason="Cancelled",
                 message=f"{cancelled_by(self._migration)} before the start",
             )
         if conclusion is not None:
-            return self._go_on(conclusion, selection)
-        return self._start(selection)
+            return self._go_on(conclusion, None if isinstance(accepted, Obstacle) else accepted)
+        return self._start(accepted)
 
-    def _accepted(self, selection: Selection | NoSelection) -> Selection | None:
-        """The policy, if it and the migration can be carried out."""
+    def _accepted(self, selection: Selection | NoSelection) -> Selection | Obstacle:
+        """The policy, or why it or the migration can't be carried out."""
         if isinstance(selection, NoSelection):
-            self._refuse(selection.reason, selection.message)
-            return None
+            return self._refused(selection.reason, selection.message)
         fields = unsupported_in_policy(selection.spec)
         if fields:
             what = f"MigrationPolicy {selection.name}"
-            self._refuse("NotSupported", unsupported_message(what, fields))
-            return None
+            return self._refused("NotSupported", unsupported_message(what, fields))
         fields = unsupported_in_migration(self._migration.spec)
         if fields:
-            self._refuse("NotSupported", unsupported_message("spec", fields))
-            return None
+            return self._refused("NotSupported", unsupported_message("spec", fields))
         self._set(ConditionType.ACCEPTED, Status.TRUE, "Accepted", selection.why)
         return selection
 
-    def _refuse(self, reason: str, message: str) -> None:
+    def _refused(self, reason: str, message: str) -> Obstacle:
         self._set(ConditionType.ACCEPTED, Status.FALSE, reason, message)
+        return Obstacle(reason=reason, message=message)
 
-    def _start(self, selection: Selection | None) -> Decision:
+    def _start(self, accepted: Selection | Obstacle) -> Decision:
         """Not started yet: start it, or say what it waits for."""
-        found = obstacle(self._migration, self._nodes, now=self._now)
-        self._tell_target(found)
-        if found is not None and found.final:
-            self._set(ConditionType.ACCEPTED, Status.FALSE, found.reason, found.message)
-            return self._end(
-                Conclusion(phase=Phase.FAILED, reason=found.reason, message=found.message), selection
-            )
-        if self._old.desired is not None:
-            agent = f"the agent of {self._migration.spec.source_node}"
-            if cancel_wanted(self._migration):
-                message = f"{cancelled_by(self._migration)}; waiting for {agent} to say that nothing runs"
-                return self._wait("Cancelling", message, selection)
-            return self._wait("Starting", f"waiting for {agent} to start it", selection)
-        if selection is None:
-            refused = next(each for each in self._conditions if each.type == ConditionType.ACCEPTED)
-            return self._wait(refused.reason, refused.message, selection)
+        found = self._hosts_in_the_way()
+        if isinstance(accepted, Obstacle):
+            return self._wait(found or accepted, None)
         if found is not None:
-            return self._wait(found.reason, found.message, selection, check_again=found.check_again)
-        planned = plan(selection.spec, None, None, [], situation(self._migration), now=self._now)
+            return self._wait(found, accepted)
+        planned = plan(accepted.spec, None, None, [], situation(self._migration), now=self._now)
         self._set(ConditionType.RECONCILING, Status.TRUE, "Starting", "the hosts are ready")
         return self._decision(
-            Phase.PENDING, selection, VMMigrationStatus(desired=planned.desired), check_again=None
+            Phase.PENDING, accepted, VMMigrationStatus(desired=planned.desired), check_again=None
         )
+
+    def _hosts_in_the_way(self) -> Obstacle | None:
+        """What the hosts still owe, told as conditions."""
+        found = obstacle(self._migration, self._nodes, now=self._now)
+        self._tell_target(found)
+        if found is not None and not found.of_target and not found.final:
+            self._set(ConditionType.ACCEPTED, Status.UNKNOWN, found.reason, found.message)
+        if self._old.desired is None or (found is not None and found.final):
+            return found
+        return not_begun(self._migration, self._old.desired, now=self._now)
+
+    def _wait(self, found: Obstacle, selection: Selection | None) -> Decision:
+        """Not started, and not for ever."""
+        found = bounded(self._migration, found, now=self._now)
+        if found.final:
+            self._refused(found.reason, found.message)
+            conclusion = Conclusion(phase=Phase.FAILED, reason=found.reason, message=found.message)
+            return self._end(conclusion, selection)
+        self._set(ConditionType.RECONCILING, Status.TRUE, found.reason, found.message)
+        return self._decision(Phase.PENDING, selection, self._old, check_again=found.check_again)
 
     def _go_on(self, conclusion: Conclusion, selection: Selection | None) -> Decision:
         """Started: plan the next step, or write down how it ended."""
@@ -176,14 +181,9 @@ class _Reconcile:
         self._set(ConditionType.FAILED, Status.of(failed), conclusion.reason, conclusion.message)
         if failed:
             self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, conclusion.message)
-        rest = self._old.replace(steps=settled(self._old.steps, self._old.applied, ended=True))
+        ended = situation(self._migration).ended
+        rest = self._old.replace(steps=settled(self._old.steps, self._old.applied, ended=ended))
         return self._decision(conclusion.phase, selection, rest, check_again=None)
-
-    def _wait(
-        self, reason: str, message: str, selection: Selection | None, *, check_again: datetime | None = None
-    ) -> Decision:
-        self._set(ConditionType.RECONCILING, Status.TRUE, reason, message)
-        return self._decision(Phase.PENDING, selection, self._old, check_again=check_again)
 
     def _tell_target(self, found: Obstacle | None) -> None:
         """TargetReady, once something is known of it."""

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vmferry_api.durations import format_duration
+from vmferry_api.durations import format_duration, whole_milliseconds
 from vmferry_api.migrations import (
     Applied,
     Attempt,
+    AttemptOutcome,
     Desired,
     DesiredState,
     MigrationTechnique,
@@ -19,6 +20,13 @@ from vmferry_operator.decisions.situations import GIB, Situation
 
 DEFAULT_MAX_DOWNTIME = timedelta(milliseconds=300)
 """QEMU's own."""
+_PARAMETERS = {
+    "setMaxDowntime": "maxDowntime",
+    "setBandwidth": "bandwidth",
+    "switchToPostCopy": "technique",
+    "suspend": "suspend",
+}
+"""What the agent calls that which an action changes."""
 MAX_RECORDS = 64
 """What the schema allows of the audit trail; the oldest go first."""
 
@@ -60,9 +68,10 @@ def plan(
         situation: Where the migration stands.
         now: The time.
     """
-    steps = settled(steps, applied, ended=situation.attempt is None)
+    steps = settled(steps, applied, ended=situation.ended)
     if current is None:
-        return Plan(desired=first_desired(policy, situation), steps=steps, check_again=None)
+        desired = first_desired(policy, situation).replace(time=now)
+        return Plan(desired=desired, steps=steps, check_again=None)
     desired = _follow(policy, current, situation)
     check_again = None
     taken = None
@@ -74,7 +83,7 @@ def plan(
         action, changes = _effect(step, desired)
         desired = desired.replace(**changes, reason=f"step {place}, {trigger}: {action}")
     if desired != current:
-        desired = desired.replace(revision=current.revision + 1)
+        desired = desired.replace(revision=current.revision + 1, time=now)
     if taken is not None:
         record = StepRecord(time=now, step=place, trigger=trigger, action=action, revision=desired.revision)
         steps = [*steps, record][-MAX_RECORDS:]
@@ -112,24 +121,39 @@ def total_timeout(timeout: Timeout | None, memory: int | None) -> timedelta | No
     if timeout is None:
         return None
     total = timeout.base + timeout.per_gib * ((memory or 0) / GIB)
-    return total or None
+    return whole_milliseconds(total) or None
 
 
-def settled(steps: Sequence[StepRecord], applied: Applied | None, *, ended: bool) -> list[StepRecord]:
-    """The audit trail with the outcome of each step that the agent has answered."""
-    return [_settled(step, applied, ended=ended) for step in steps]
+def settled(
+    steps: Sequence[StepRecord], applied: Applied | None, *, ended: AttemptOutcome | None
+) -> list[StepRecord]:
+    """The audit trail with the outcome of each step that the agent has answered.
+
+    Args:
+        steps: The audit trail.
+        applied: The agent's last answer.
+        ended: How the attempt ended; None: it runs, or has not begun.
+    """
+    return [_settled(step, applied, ended) for step in steps]
 
 
-def _settled(step: StepRecord, applied: Applied | None, *, ended: bool) -> StepRecord:
+def _settled(step: StepRecord, applied: Applied | None, ended: AttemptOutcome | None) -> StepRecord:
     if step.outcome != "Pending":
         return step
+    action = step.action.split()[0]
     if applied is not None and applied.revision >= step.revision:
-        errors = applied.errors if applied.revision == step.revision else []
-        if errors:
-            said = "; ".join(f"{error.parameter}: {error.message}" for error in errors)
-            return step.replace(outcome=f"Failed: {said}"[:1024], effective=applied.time)
-        return step.replace(outcome="Applied", effective=applied.time)
-    return step.replace(outcome="Overtaken: the attempt had ended") if ended else step
+        refusals = [
+            f"{error.parameter}: {error.message}"
+            for error in applied.errors
+            if error.parameter == _PARAMETERS.get(action)
+        ]
+        outcome = f"Failed: {'; '.join(refusals)}"[:1024] if refusals else "Applied"
+        return step.replace(outcome=outcome, effective=applied.time)
+    if ended is None:
+        return step
+    if action == "abort" and ended == AttemptOutcome.ABORTED:
+        return step.replace(outcome="Applied")
+    return step.replace(outcome="Overtaken: the attempt had ended")
 
 
 def _pending(steps: Sequence[StepRecord]) -> bool:

@@ -1,10 +1,11 @@
 """What a migration still waits for before it can start."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from vmferry_api.migrations import VMMigration, VMState
+from vmferry_api.conditions import ConditionType, Status, find_condition
+from vmferry_api.migrations import Desired, VMMigration, VMState
 
 SILENCE = timedelta(seconds=10)
 """So long an agent may take to answer before it is called silent."""
@@ -23,10 +24,11 @@ class Obstacle:
     of_target: bool = False
     """It is the target's answer that is missing or negative."""
     check_again: datetime | None = None
+    """When it will be called something else if it is still there."""
 
 
 def obstacle(migration: VMMigration, nodes: Collection[str] | None, *, now: datetime) -> Obstacle | None:
-    """The first thing in the way; None: it can start.
+    """The first thing in the way; None: the hosts are ready.
 
     Args:
         migration: The migration, not yet started.
@@ -42,29 +44,53 @@ def obstacle(migration: VMMigration, nodes: Collection[str] | None, *, now: date
                 final=True,
                 of_target=field == "targetNode",
             )
-    found = _source_obstacle(migration, now=now) or _target_obstacle(migration, now=now)
-    if found is None or found.final:
+    return _source_obstacle(migration, now=now) or _target_obstacle(migration, now=now)
+
+
+def not_begun(migration: VMMigration, desired: Desired, *, now: datetime) -> Obstacle:
+    """The source's agent was told to start, and has not yet."""
+    node = migration.spec.source_node
+    since = desired.time or now
+    if now - since < SILENCE:
+        return Obstacle(reason="Starting", message=f"waiting for the agent of {node} to start it")
+    return Obstacle(reason="AgentSilent", message=_silent(node, since))
+
+
+def bounded(migration: VMMigration, found: Obstacle, *, now: datetime) -> Obstacle:
+    """The same obstacle with an end to the wait."""
+    if found.final:
         return found
-    created = migration.metadata.creation_timestamp or now
-    if now - created >= START_TIMEOUT:
-        return Obstacle(
+    desired = migration.status.desired
+    since = _since(migration, of_target=found.of_target, now=now)
+    if desired is not None:
+        since = desired.time or now
+    if now - since >= START_TIMEOUT:
+        return replace(
+            found,
             reason="StartTimeout",
             message=f"could not start within {START_TIMEOUT.seconds // 60} minutes: {found.message}",
             final=True,
-            of_target=found.of_target,
         )
-    deadline = created + (SILENCE if now - created < SILENCE else START_TIMEOUT)
-    return Obstacle(
-        reason=found.reason, message=found.message, of_target=found.of_target, check_again=deadline
-    )
+    return replace(found, check_again=since + (SILENCE if now - since < SILENCE else START_TIMEOUT))
+
+
+def _since(migration: VMMigration, *, of_target: bool, now: datetime) -> datetime:
+    """When the condition that tells of the obstacle stopped being True: the clock of the wait.
+
+    It begins with the operator's first look, not with the object: neither an operator that was away nor a wait in
+    the queue is the hosts' fault.
+    """
+    type_ = ConditionType.TARGET_READY if of_target else ConditionType.ACCEPTED
+    told = find_condition(migration.status.conditions, type_)
+    return now if told is None or told.status == Status.TRUE else min(now, told.last_transition_time)
 
 
 def _source_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | None:
     spec = migration.spec
     source = migration.status.source
     if source is None or source.vm is None:
-        reason, message = _no_answer(migration, spec.source_node, now=now)
-        return Obstacle(reason=reason, message=source.message if source and source.message else message)
+        missing = _no_answer(migration, spec.source_node, of_target=False, now=now)
+        return replace(missing, message=source.message) if source and source.message else missing
     if source.vm.state == VMState.ABSENT:
         return Obstacle(
             reason="VMNotFound",
@@ -83,19 +109,20 @@ def _source_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | Non
 def _target_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | None:
     target = migration.status.target
     if target is None:
-        reason, message = _no_answer(migration, migration.spec.target_node, now=now)
-        return Obstacle(reason=reason, message=message, of_target=True)
+        return _no_answer(migration, migration.spec.target_node, of_target=True, now=now)
     if not target.ready:
         message = target.message or f"{migration.spec.target_node} is not ready"
         return Obstacle(reason="TargetNotReady", message=message, of_target=True)
     return None
 
 
-def _no_answer(migration: VMMigration, node: str, *, now: datetime) -> tuple[str, str]:
-    created = migration.metadata.creation_timestamp or now
-    if now - created < SILENCE:
-        return "WaitingForAgent", f"waiting for the answer of {node}'s agent"
-    return (
-        "AgentSilent",
-        f"the agent of {node} has not answered for {(now - created).seconds} s; is it running there?",
-    )
+def _no_answer(migration: VMMigration, node: str, *, of_target: bool, now: datetime) -> Obstacle:
+    since = _since(migration, of_target=of_target, now=now)
+    if now - since < SILENCE:
+        message = f"waiting for the answer of {node}'s agent"
+        return Obstacle(reason="WaitingForAgent", message=message, of_target=of_target)
+    return Obstacle(reason="AgentSilent", message=_silent(node, since), of_target=of_target)
+
+
+def _silent(node: str, since: datetime) -> str:
+    return f"the agent of {node} has not answered since {since:%H:%M:%S} UTC; is it running there?"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vmferry_api.conditions import ConditionType, Status, find_condition
-from vmferry_api.migrations import Attempt, Phase, VMMigration
+from vmferry_api.migrations import Attempt, AttemptOutcome, Phase, VMMigration
 
 GIB = 2**30
 
@@ -15,6 +15,8 @@ class Situation:
 
     attempt: Attempt | None
     """The attempt that runs, if one does."""
+    ended: AttemptOutcome | None
+    """How the last attempt ended; None: it runs, or none has begun."""
     memory_pass: int
     stalling_since: datetime | None
     memory: int | None
@@ -34,6 +36,7 @@ def situation(migration: VMMigration) -> Situation:
     needed = progress.needed_downtime if progress else None
     return Situation(
         attempt=attempt,
+        ended=status.attempts[-1].outcome if status.attempts else None,
         memory_pass=progress.memory_pass if progress else 0,
         stalling_since=stalling.last_transition_time if stalling and stalling.status == Status.TRUE else None,
         memory=vm.memory if vm else None,

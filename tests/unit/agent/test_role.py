@@ -25,9 +25,9 @@ class Work:
         await self._over.wait()
 
 
-def raw(uid="u", node="node-a", **status):
+def raw(uid="u", node="node-a", version="", **status):
     return {
-        "metadata": {"name": "m", "namespace": "default", "uid": uid},
+        "metadata": {"name": "m", "namespace": "default", "uid": uid, "resourceVersion": version},
         "spec": {"vm": "db-1", "sourceNode": node, "targetNode": "node-b"},
         "status": status,
     }
@@ -66,6 +66,16 @@ async def test_each_migration_is_worked_on_once_and_told_of_its_changes(serving)
     role.seen("MODIFIED", raw(phase="Running"))
     role.seen("ADDED", raw(uid="other"))
     assert [len(work.seen) for work in works] == [3, 1]
+
+
+async def test_of_the_watch_and_the_answers_to_writes_the_newest_counts(serving):
+    role, works = serving
+    role.seen("ADDED", raw(version="9"))
+    role.seen(None, raw(version="12", phase="Pending"))
+    for late in ("10", "12"):
+        role.seen("MODIFIED", raw(version=late))
+    role.seen("MODIFIED", raw(version="100", phase="Running"))
+    assert [migration.status.phase for migration in works[0].seen] == [None, "Pending", "Running"]
 
 
 @pytest.mark.parametrize(("event", "last"), [("MODIFIED", {"phase": "Succeeded"}), ("DELETED", {})])

@@ -201,6 +201,19 @@ async def test_a_migration_cancelled_before_its_start_is_never_started(setting):
     assert not it.hypervisor.was_asked("migrate")
 
 
+async def test_an_end_that_was_written_before_the_attempt_keeps_it_from_starting(setting):
+    it = setting()
+    await it.reports(lambda status: status.source)
+    it.may_write.clear()
+    it.want(desired())
+    while not (await it.writing.get()).attempts:
+        pass
+    it.want(phase=Phase.CANCELLED)  # what the write of the attempt returns
+    it.may_write.set()
+    assert outcome(await it.reports(outcome)) == AttemptOutcome.ABORTED
+    assert not it.hypervisor.was_asked("migrate")
+
+
 async def test_without_progress_the_agent_gives_up_by_itself(setting):
     it = setting()
     it.want(desired(progress_timeout=timedelta(milliseconds=50)))

@@ -65,6 +65,15 @@ def target(*, ready: bool = True, message: str | None = None, seen: VMReport | N
     return TargetReport(ready=ready, message=message, connect_uri="qemu+tls://b/system", vm=seen)
 
 
+def waiting(status: VMMigrationStatus | None = None) -> VMMigrationStatus:
+    """The status of a migration whose hosts have been in the way since NOW."""
+    told = [
+        Condition(type=type_, status=Status.UNKNOWN, reason="WaitingForAgent", last_transition_time=NOW)
+        for type_ in (ConditionType.ACCEPTED, ConditionType.TARGET_READY)
+    ]
+    return (status or VMMigrationStatus()).replace(conditions=told)
+
+
 def running(
     *, stalling_since: float | None = None, memory_pass: int = 3, applied: int = 0, **status: object
 ) -> VMMigrationStatus:

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from migrations_in_words import NOW, after, migration, policy, running, source, target, vm
+from migrations_in_words import NOW, after, migration, policy, running, source, target, vm, waiting
 
 from vmferry_api import FINALIZER
 from vmferry_api.conditions import ConditionType, find_condition, is_true
@@ -56,14 +56,14 @@ def test_it_starts_once_both_hosts_are_ready():
     ],
 )
 def test_what_is_in_the_way_and_may_go_away_is_told_and_waited_for(status, reason):
-    decision = decided(status, at=60)
+    decision = decided(waiting(status), at=60)
     assert decision.status.phase == Phase.PENDING
     assert decision.status.desired is None
     assert told(decision, ConditionType.RECONCILING) == ("True", reason)
 
 
 def test_it_is_not_waited_for_for_ever():
-    decision = decided(VMMigrationStatus(source=source()), at=15 * 60)
+    decision = decided(waiting(VMMigrationStatus(source=source())), at=15 * 60)
     assert decision.status.phase == Phase.FAILED
     assert told(decision, ConditionType.FAILED) == ("True", "StartTimeout")
 
@@ -117,11 +117,11 @@ def test_a_cancelled_migration_does_not_start(cancel):
     assert not decision.finalizer
 
 
-def test_once_it_may_have_started_a_cancel_waits_for_the_agent_s_word():
+def test_a_cancel_needs_the_agent_s_word_only_once_an_attempt_is_on_record():
     begun = decided(READY).status.replace(source=source(), target=target())
-    decision = decided(begun, cancel=True, at=100_000)
-    assert decision.status.phase == Phase.PENDING
-    assert told(decision, ConditionType.RECONCILING) == ("True", "Cancelling")
+    assert decided(begun, cancel=True, at=1).status.phase == Phase.CANCELLED
+    decision = decided(begun.replace(attempts=[Attempt(number=1, start=NOW)]), cancel=True, at=100_000)
+    assert decision.status.phase == Phase.RUNNING
     assert decision.finalizer
 
 
@@ -138,6 +138,7 @@ def ended(outcome, **status):
 
 
 ARRIVED = target(seen=vm(VMState.RUNNING, "Migrated"))
+CRASHED = target(seen=vm(VMState.CRASHED, "Panicked")).replace(after_attempt=1)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ ARRIVED = target(seen=vm(VMState.RUNNING, "Migrated"))
             ended(AttemptOutcome.COMPLETED, target=target(seen=vm(VMState.RUNNING, "PostCopy"))),
             Phase.POST_COPY,
         ),
-        (ended(AttemptOutcome.COMPLETED, target=target(seen=vm(VMState.CRASHED, "Panicked"))), Phase.FAILED),
+        (ended(AttemptOutcome.COMPLETED, target=CRASHED), Phase.FAILED),
         (ended(AttemptOutcome.ABORTED), Phase.FAILED),
         (ended(AttemptOutcome.FAILED), Phase.FAILED),
         (ended(AttemptOutcome.CANCELLED), Phase.CANCELLED),

@@ -88,7 +88,7 @@ def record(
         time=after(at),
         step=1,
         trigger="t",
-        action="a",
+        action="setMaxDowntime 100ms → 150ms",
         revision=revision,
         outcome=outcome,
         effective=None if effective is None else after(effective),

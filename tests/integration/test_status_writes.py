@@ -1,0 +1,48 @@
+"""What the operator writes holds only for what it looked at."""
+
+import pytest
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+from vmferry_api import GROUP, VERSION
+from vmferry_api.migrations import VMMigration
+from vmferry_kube.migrations import ConflictError, StatusWriter
+
+ATTEMPT = {"number": 1, "start": "2026-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+async def client(control_plane):
+    configuration = Configuration()
+    await config.load_kube_config(str(control_plane.kubeconfig()), client_configuration=configuration)
+    async with ApiClient(configuration) as connected:
+        yield connected
+
+
+async def test_an_end_is_refused_if_an_attempt_has_begun_meanwhile(client, migration):
+    seen = VMMigration.model_validate(migration).metadata
+    agent, operator = (StatusWriter(client, manager=name) for name in ("an-agent", "an-operator"))
+    begun = await agent.apply_migration(seen, {"attempts": [ATTEMPT]})
+    with pytest.raises(ConflictError):
+        await operator.apply_migration(seen, {"phase": "Cancelled"}, only_if_unchanged=True)
+    now = VMMigration.model_validate(begun).metadata
+    ended = await operator.apply_migration(now, {"phase": "Cancelled"}, only_if_unchanged=True)
+    assert ended["status"] == {"attempts": [ATTEMPT], "phase": "Cancelled"}
+
+
+async def test_what_an_agent_writes_returns_what_was_written_before_it(client, migration):
+    seen = VMMigration.model_validate(migration).metadata
+    agent, operator = (StatusWriter(client, manager=name) for name in ("an-agent", "an-operator"))
+    await operator.apply_migration(seen, {"phase": "Cancelled"}, only_if_unchanged=True)
+    answer = await agent.apply_migration(seen, {"attempts": [ATTEMPT]})
+    assert answer["status"]["phase"] == "Cancelled"
+
+
+async def test_a_namesake_is_not_written_to(client, api, migration):
+    seen = VMMigration.model_validate(migration).metadata
+    writer = StatusWriter(client, manager="an-agent")
+    with pytest.raises(ApiException) as refused:
+        await writer.apply_migration(seen.replace(uid="another"), {"attempts": [ATTEMPT]})
+    assert refused.value.status == 409
+    name = migration["metadata"]["name"]
+    assert "status" not in api.get_namespaced_custom_object(GROUP, VERSION, "default", "vmmigrations", name)

@@ -1,0 +1,126 @@
+"""The target role over a scripted hypervisor: what is reported of a VM that is to come, and of how it arrived."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from scripted_hypervisor import UUID, ScriptedHypervisor, domain
+
+from vmferry_agent.hypervisor.port import HypervisorUnreachable
+from vmferry_agent.migrations.target import Addresses, TargetMigration
+from vmferry_agent.reporting import Reporter
+from vmferry_api.migrations import (
+    Attempt,
+    Phase,
+    SourceReport,
+    TargetReport,
+    VMMigration,
+    VMMigrationStatus,
+    VMReport,
+    VMState,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SOURCE = SourceReport(vm=VMReport(name="db-1", uuid=UUID, memory=2**30, state=VMState.RUNNING))
+BEGUN = Attempt(number=1, start=NOW)
+ENDED = BEGUN.replace(end=NOW + timedelta(seconds=9))
+
+
+class Setting:
+    """One migration on its target, with the API server and the source played by the test."""
+
+    def __init__(self) -> None:
+        self.hypervisor = ScriptedHypervisor()
+        self.hypervisor.domain = None
+        self._seen = asyncio.Condition()
+        self._report: TargetReport | None = None
+        self._reporter = Reporter("default/m", self._write, every=timedelta(0))
+        self._migration = VMMigration.model_validate(
+            {
+                "metadata": {"name": "m", "namespace": "default", "uid": "u"},
+                "spec": {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"},
+            }
+        )
+        self.target = TargetMigration(
+            self._migration,
+            hypervisor=self.hypervisor,
+            addresses=Addresses(connect_uri="qemu+tls://b/system", migration_uri=None),
+            reporter=self._reporter,
+        )
+        self.task = asyncio.create_task(self.target.run())
+
+    async def _write(self, status: object) -> None:
+        async with self._seen:
+            self._report = VMMigrationStatus.model_validate(status).target
+            self._seen.notify_all()
+
+    def see(self, **status: object) -> None:
+        """The source's agent, or the operator, has written."""
+        self._migration = self._migration.replace(status=self._migration.status.replace(**status))
+        self.target.update(self._migration)
+
+    async def reports(self, holds: Callable[[TargetReport], object]) -> TargetReport:
+        """Wait until a report says so."""
+        async with asyncio.timeout(10), self._seen:
+            await self._seen.wait_for(lambda: self._report is not None and holds(self._report))
+            assert self._report is not None
+            return self._report
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        await self._reporter.stop()
+
+
+@pytest.fixture
+async def it():
+    made = Setting()
+    yield made
+    await made.close()
+
+
+async def test_a_host_that_can_take_the_vm_says_so_and_where_it_goes(it):
+    it.see(source=SOURCE)
+    report = await it.reports(lambda report: report.ready)
+    assert (report.connect_uri, report.vm.state, report.after_attempt) == (
+        "qemu+tls://b/system",
+        VMState.ABSENT,
+        0,
+    )
+
+
+async def test_a_host_where_the_vm_runs_already_is_not_ready(it):
+    it.hypervisor.domain = domain()
+    it.see(source=SOURCE)
+    assert (await it.reports(lambda report: not report.ready)).message
+
+
+async def test_what_is_left_over_is_told_from_what_an_attempt_has_brought(it):
+    it.hypervisor.domain = domain(VMState.SHUT_OFF, "Migrated")
+    it.see(source=SOURCE, attempts=[BEGUN])
+    assert (await it.reports(lambda report: report.vm)).after_attempt == 0
+    it.see(attempts=[ENDED])
+    assert (await it.reports(lambda report: report.after_attempt == 1)).vm.state == VMState.SHUT_OFF
+
+
+async def test_while_libvirt_can_t_be_asked_nothing_is_known_of_an_end(it):
+    it.see(source=SOURCE, attempts=[BEGUN])
+    known = await it.reports(lambda report: report.vm)
+
+    async def lost(vm: str) -> None:
+        raise HypervisorUnreachable("no socket")
+
+    it.hypervisor.find = lost
+    it.see(target=known, attempts=[ENDED])
+    report = await it.reports(lambda report: report.message)
+    assert "no socket" in report.message
+    assert report.after_attempt == 0
+
+
+async def test_it_ends_with_the_migration(it):
+    it.see(source=SOURCE)
+    await it.reports(lambda report: report.ready)
+    it.see(phase=Phase.SUCCEEDED)
+    async with asyncio.timeout(10):
+        await it.task
