@@ -42,6 +42,7 @@ class PolicyOverrides(ApiModel):
         json_schema_extra=rules(duration_rule("progressTimeout", example="150s")),
     )
     timeout: Timeout | None = Field(default=None, description="Over timeout.")
+    queue_priority: int | None = Field(default=None, description="Over queuePriority.", ge=-1000, le=1000)
 
 
 def _immutable(field: str) -> Rule:
@@ -230,6 +231,11 @@ class Desired(ApiModel):
         default=None, description="The agent raises the downtime by itself."
     )
     bandwidth: Quantity | None = Field(default=None, description="In pre-copy, in bytes per second.")
+    share: Quantity | None = Field(
+        default=None,
+        description="This migration's share of its nodes' bandwidth (bandwidth.perNode), in bytes per second; "
+        "in pre-copy the lower of it and `bandwidth` holds.",
+    )
     post_copy_bandwidth: Quantity | None = Field(
         default=None, description="In post-copy, in bytes per second."
     )
@@ -260,6 +266,14 @@ class Applied(ApiModel):
     errors: list[ApplyError] = Field(default=[], description="What the host refused of it.", max_length=16)
 
 
+class PassRecord(ApiModel):
+    """What one pass over the memory has shown."""
+
+    memory_pass: int = Field(alias="pass", description="The pass.", ge=1)
+    elapsed: Duration = Field(description="When it began, since the attempt began.")
+    needed_downtime: Duration = Field(description="The needed downtime as of its start.")
+
+
 class Progress(ApiModel):
     """The source agent's figures, from libvirt's job statistics."""
 
@@ -288,6 +302,12 @@ class Progress(ApiModel):
     )
     throttle: int | None = Field(default=None, description="Auto-converge's, in percent.", ge=0, le=99)
     elapsed: Duration = Field(description="Since the attempt began.")
+    recent: list[PassRecord] = Field(
+        default=[],
+        description="The last passes, oldest first: how the needed downtime has changed.",
+        max_length=12,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class Forecast(ApiModel):
@@ -296,18 +316,46 @@ class Forecast(ApiModel):
     converges: bool = Field(description="Whether it ends within the downtime that may be granted.")
     floor: Duration | None = Field(default=None, description="The needed downtime that it tends to.")
     completion: datetime | None = Field(default=None, description="When it will end, if it does.")
+    next_action: str | None = Field(
+        default=None, description="What will be done if it goes on like this.", max_length=512
+    )
+    next_time: datetime | None = Field(default=None, description="When.")
     why: Text = Field(default="", description="From which figures.")
+
+
+class Queue(ApiModel):
+    """Why a migration that could start has to wait for its turn."""
+
+    position: int = Field(
+        description="Its place among those that wait, from 1; beyond 20 rounded up to tens.", ge=1
+    )
+    priority: int = Field(
+        default=0, description="Its queuePriority; each point counts as a minute of waiting."
+    )
+    since: datetime = Field(description="Since when it has waited for its turn.")
+    waiting_for: str = Field(
+        description="What is full: perCluster, outgoingPerNode, incomingPerNode, or vm (another migration of "
+        "the VM).",
+        max_length=64,
+    )
+    message: Text = Field(default="", description="In words, with the limit and the policy that sets it.")
 
 
 class StepRecord(ApiModel):
     """A step that was taken."""
 
     time: datetime = Field(description="When it was decided.")
+    attempt: int | None = Field(default=None, description="The attempt in which it was taken.", ge=1)
     step: int | None = Field(
         default=None, description="Its place in the policy's list, from 1, when it was taken.", ge=1
     )
     trigger: str = Field(description="What it was due by, with the value.", max_length=512)
     action: str = Field(description="What was done, with the value.", max_length=512)
+    value: str | None = Field(
+        default=None,
+        description="The value alone, for programs: a duration, a quantity, or start options as JSON.",
+        max_length=512,
+    )
     revision: int = Field(description="The revision of `desired` that carries it.", ge=1)
     effective: datetime | None = Field(default=None, description="When the host had carried it out.")
     outcome: str = Field(
@@ -322,6 +370,8 @@ class AttemptOutcome(StrEnum):
     ABORTED = "Aborted"
     CANCELLED = "Cancelled"
     FAILED = "Failed"
+    RESTARTED = "Restarted"
+    """Given up for another attempt with other start options; no failure."""
 
 
 class Attempt(ApiModel):
@@ -350,6 +400,7 @@ class VMMigrationStatus(ApiModel):
     applied: Applied | None = Field(default=None, description="What the source agent has put in force.")
     progress: Progress | None = Field(default=None, description="The source agent's figures.")
     forecast: Forecast | None = Field(default=None, description="What is to be expected.")
+    queue: Queue | None = Field(default=None, description="While it waits for its turn.")
     steps: list[StepRecord] = Field(
         default=[],
         description="The audit trail: each step that was taken, when and why.",

@@ -443,8 +443,20 @@ class MigrationPolicySpec(ApiModel):
     )
     concurrency: Concurrency | None = Field(default=None, description="How many at once.")
     bandwidth: Bandwidth | None = Field(default=None, description="Caps on the stream.")
+    queue_priority: int = Field(
+        default=0,
+        description="In the queue of those that wait for their turn each point counts as one minute of "
+        "waiting.",
+        ge=-1000,
+        le=1000,
+    )
     start: StartOptions | None = Field(
         default=None, description="What QEMU fixes at the start; a change means a restart."
+    )
+    restart_on_edit: bool = Field(
+        default=False,
+        description="An edit of `start` aborts running migrations and starts them again with the new options. "
+        "false: it holds from their next attempt on.",
     )
     max_downtime: Duration | None = Field(
         default=None,
