@@ -10,6 +10,7 @@ from vmferry_kube.clients import REQUEST_TIMEOUT
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
+_NOT_FOUND = 404
 _CONFLICT = 409
 _CONFLICTS = {_CONFLICT, 422}
 """What the API server answers to a JSON patch whose test fails."""
@@ -32,26 +33,17 @@ class StatusWriter:
         self._api = CustomObjectsApi(client)
         self._manager = manager
 
-    async def apply_migration(
-        self, metadata: ObjectMeta, status: dict[str, Any], *, only_if_unchanged: bool = False
-    ) -> dict[str, Any]:
+    async def apply_migration(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
         """Apply to a VMMigration; the object as it then is.
 
-        The uid is sent with it, so that a namesake created meanwhile is refused (409), not written to.
-
-        Args:
-            metadata: The object, as it was seen.
-            status: The owner's whole part.
-            only_if_unchanged: Nobody may have written to the object since.
+        It holds only for the version that was looked at: what others have decided meanwhile is seen first, and a
+        namesake is never written to (of a /status write the API server ignores the uid).
 
         Raises:
-            ConflictError: Somebody has.
-            kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status.
+            ConflictError: The object has changed.
+            kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status, 404 if the object is gone.
             OSError, asyncio.TimeoutError: The API server can't be reached.
         """
-        identity = {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}
-        if only_if_unchanged:
-            identity["resourceVersion"] = metadata.resource_version
         try:
             result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
                 group=GROUP,
@@ -62,7 +54,7 @@ class StatusWriter:
                 body={
                     "apiVersion": API_VERSION,
                     "kind": "VMMigration",
-                    "metadata": identity,
+                    "metadata": _version_seen(metadata),
                     "status": status,
                 },
                 field_manager=self._manager,
@@ -71,13 +63,26 @@ class StatusWriter:
                 _request_timeout=REQUEST_TIMEOUT,
             )
         except ApiException as error:
-            if only_if_unchanged and error.status == _CONFLICT:
-                raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
-            raise
+            if error.status != _CONFLICT:
+                raise
+            await self._must_be_there(metadata)
+            raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
         return result
 
+    async def _must_be_there(self, metadata: ObjectMeta) -> None:
+        now = await self._api.get_namespaced_custom_object(
+            group=GROUP,
+            version=VERSION,
+            namespace=metadata.namespace,
+            plural="vmmigrations",
+            name=metadata.name,
+            _request_timeout=REQUEST_TIMEOUT,
+        )
+        if now["metadata"]["uid"] != metadata.uid:
+            raise ApiException(status=_NOT_FOUND, reason="another object has its name by now")
+
     async def apply_policy(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
-        """Apply to a MigrationPolicy; otherwise as for a VMMigration."""
+        """Apply to a MigrationPolicy, whatever its version; otherwise as for a VMMigration."""
         result: dict[str, Any] = await self._api.patch_cluster_custom_object_status(
             group=GROUP,
             version=VERSION,
@@ -130,6 +135,14 @@ class FinalizerWriter:
                 raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
             raise
         return result
+
+
+def _version_seen(metadata: ObjectMeta) -> dict[str, str | None]:
+    return {
+        "name": metadata.name,
+        "namespace": metadata.namespace,
+        "resourceVersion": metadata.resource_version,
+    }
 
 
 def _unchanged(metadata: ObjectMeta) -> dict[str, object]:

@@ -40,13 +40,13 @@ class Agent:
         self._greeting: asyncio.Task[None] | None = None
         self._source = Role(
             "source",
-            new_reporter=self._reporter("vmferry-source-agent", lambda raw: self._source.seen(None, raw)),
+            new_reporter=self._reporter("vmferry-source-agent", lambda: self._source),
             new_work=self._leaving,
             concerns=lambda migration: migration.spec.source_node == node,
         )
         self._target = Role(
             "target",
-            new_reporter=self._reporter("vmferry-target-agent", lambda raw: self._target.seen(None, raw)),
+            new_reporter=self._reporter("vmferry-target-agent", lambda: self._target),
             new_work=self._coming,
             concerns=lambda migration: migration.spec.target_node == node,
         )
@@ -79,15 +79,17 @@ class Agent:
         else:
             _logger.info("libvirt %s, QEMU %s", facts.libvirt_version, facts.qemu_version)
 
-    def _reporter(self, manager: str, seen: Callable[[Mapping[str, Any]], None]) -> NewReporter:
-        """What each write returns is news too: what others have written before it."""
+    def _reporter(self, manager: str, role: Callable[[], Role]) -> NewReporter:
+        """Writes hold for the version last seen, and what they return is news: what others wrote before."""
         writer = StatusWriter(self._client, manager=manager)
 
         def new(migration: VMMigration) -> Reporter:
             metadata = migration.metadata
 
             async def write(status: Mapping[str, Any]) -> None:
-                seen(await writer.apply_migration(metadata, dict(status)))
+                version = role().version(metadata.uid) or metadata.resource_version
+                seen = metadata.replace(resource_version=version)
+                role().seen(None, await writer.apply_migration(seen, dict(status)))
 
             return Reporter(f"{metadata.namespace}/{metadata.name}", write)
 

@@ -9,6 +9,7 @@ from typing import Any
 from kubernetes.aio.client import ApiException
 
 from vmferry_kube.backoff import Backoff
+from vmferry_kube.migrations import ConflictError
 
 _logger = logging.getLogger(__name__)
 
@@ -17,8 +18,7 @@ Write = Callable[[Status], Awaitable[object]]
 """Writes one owner's whole part of the status of an object."""
 
 _PROGRESS = "progress"
-_GONE = {404, 409}
-"""The object is gone, or another one has its name (the uid is sent with each write)."""
+_GONE = 404
 
 
 class ObjectGoneError(Exception):
@@ -103,10 +103,12 @@ class Reporter:
             try:
                 await self._write(status)
             except ApiException as error:
-                if error.status in _GONE:
+                if error.status == _GONE:
                     await self._settle(self._written, gone=True)
                     return
                 _logger.warning("%s: the API server refused the status: %s", self._name, _one_line(error))
+            except ConflictError:
+                _logger.debug("%s: somebody else has just written; again", self._name)
             except (OSError, TimeoutError) as error:
                 _logger.warning("%s: can't write the status: %s", self._name, error or type(error).__name__)
             else:

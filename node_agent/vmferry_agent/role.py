@@ -56,6 +56,7 @@ class Role:
         self._works: dict[str, Work] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._versions: dict[str, int] = {}
+        self._names: dict[str, tuple[str | None, str]] = {}
 
     def seen(self, event: str | None, raw: Mapping[str, Any]) -> None:
         """Take an event of the watch, or what a write has returned."""
@@ -69,6 +70,7 @@ class Role:
             _logger.error("%s: %s is not this node's", self._name, migration.metadata.name)
             return
         uid = migration.metadata.uid
+        self._leave_namesakes(migration)
         version = int(migration.metadata.resource_version or 0)
         if 0 < version <= self._versions.get(uid, 0) and event != "DELETED":
             return  # seen already, by the watch or as the answer to a write
@@ -81,6 +83,10 @@ class Role:
         if uid in self._works:
             self._versions[uid] = version
 
+    def version(self, uid: str) -> str:
+        """The newest version seen of a migration that is worked on; empty: none."""
+        return str(self._versions.get(uid) or "")
+
     async def stop(self) -> None:
         """End all tasks; what runs in libvirt goes on."""
         tasks = list(self._tasks.values())
@@ -88,10 +94,18 @@ class Role:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _leave_namesakes(self, migration: VMMigration) -> None:
+        """An object with the name of another one: that one is gone, whether or not the watch has told so."""
+        seen = migration.metadata
+        for uid, name in self._names.items():
+            if name == (seen.namespace, seen.name) and uid != seen.uid:
+                self._works[uid].vanish()
+
     def _begin(self, uid: str, migration: VMMigration) -> None:
         reporter = self._new_reporter(migration)
         work = self._new_work(migration, reporter)
         self._works[uid] = work
+        self._names[uid] = (migration.metadata.namespace, migration.metadata.name)
         self._tasks[uid] = asyncio.create_task(self._run(uid, work, reporter), name=f"{self._name} {uid}")
 
     async def _run(self, uid: str, work: Work, reporter: Reporter) -> None:
@@ -99,7 +113,7 @@ class Role:
             await work.run()
         finally:
             await reporter.stop()
-            del self._works[uid], self._tasks[uid]
+            del self._works[uid], self._tasks[uid], self._names[uid]
             self._versions.pop(uid, None)
 
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
-from typing import Any
 
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api
 
@@ -75,22 +74,15 @@ class MigrationController:
     async def _reconcile(self, key: ObjectKey, migration: VMMigration) -> timedelta | None:
         decision = await self._decide(migration)
         if decision.finalizer and FINALIZER not in migration.metadata.finalizers:
-            self._migrations.take(await self._finalizers.set(migration.metadata, held=True))
+            taken = self._migrations.take(await self._finalizers.set(migration.metadata, held=True))
+            migration = taken or migration
         if decision.status.part(*OWN_FIELDS, "conditions") != _written(migration):
             self._log(key, migration, decision)
             part = decision.status.part(*OWN_FIELDS, "conditions")
-            self._migrations.take(await self._write(migration, decision, part))
+            self._migrations.take(await self._status.apply_migration(migration.metadata, part))
         if not decision.finalizer:
             await self._let_go(key)
         return decision.check_again
-
-    async def _write(
-        self, migration: VMMigration, decision: Decision, part: dict[str, Any]
-    ) -> dict[str, Any]:
-        """An end holds only for what was looked at: an agent may have begun an attempt meanwhile."""
-        phase = decision.status.phase
-        ends = phase is not None and phase.terminal
-        return await self._status.apply_migration(migration.metadata, part, only_if_unchanged=ends)
 
     async def _decide(self, migration: VMMigration) -> Decision:
         """A start is decided on policies read anew: one applied a moment before the migration must count."""

@@ -5,6 +5,7 @@ import pytest
 from kubernetes.aio.client import ApiException
 
 from vmferry_agent.reporting import ObjectGoneError, Reporter
+from vmferry_kube.migrations import ConflictError
 
 
 class Written:
@@ -111,9 +112,16 @@ async def test_what_fails_is_tried_again(reporting, failure):
     assert written.statuses == [{"phase": "a"}]
 
 
-@pytest.mark.parametrize("status", [404, 409])
-async def test_an_object_that_is_gone_is_written_to_no_more(reporting, status):
-    written = Written(ApiException(status=status))
+async def test_what_somebody_else_has_written_meanwhile_only_delays_a_write(reporting):
+    written = Written(ConflictError("m has changed"))
+    reporter = reporting(written)
+    reporter.put({"phase": "a"})
+    await reporter.flush()
+    assert written.statuses == [{"phase": "a"}]
+
+
+async def test_an_object_that_is_gone_is_written_to_no_more(reporting):
+    written = Written(ApiException(status=404))
     reporter = reporting(written)
     reporter.put({"phase": "a"})
     with pytest.raises(ObjectGoneError):

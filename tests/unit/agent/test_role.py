@@ -25,9 +25,9 @@ class Work:
         await self._over.wait()
 
 
-def raw(uid="u", node="node-a", version="", **status):
+def raw(uid="u", node="node-a", version="", name="m", **status):
     return {
-        "metadata": {"name": "m", "namespace": "default", "uid": uid, "resourceVersion": version},
+        "metadata": {"name": name, "namespace": "default", "uid": uid, "resourceVersion": version},
         "spec": {"vm": "db-1", "sourceNode": node, "targetNode": "node-b"},
         "status": status,
     }
@@ -64,7 +64,7 @@ async def test_each_migration_is_worked_on_once_and_told_of_its_changes(serving)
     role.seen("ADDED", raw())
     role.seen(None, raw())
     role.seen("MODIFIED", raw(phase="Running"))
-    role.seen("ADDED", raw(uid="other"))
+    role.seen("ADDED", raw(uid="other", name="n"))
     assert [len(work.seen) for work in works] == [3, 1]
 
 
@@ -86,6 +86,15 @@ async def test_what_is_over_or_gone_is_let_go_and_its_uid_may_come_again(serving
     await settle()
     role.seen("ADDED", raw())
     assert len(works) == 2
+
+
+async def test_a_namesake_takes_the_place_of_what_vanished_unseen(serving):
+    role, works = serving
+    role.seen("ADDED", raw())
+    role.seen("ADDED", raw(uid="namesake"))
+    await settle()
+    role.seen("ADDED", raw())
+    assert len(works) == 3
 
 
 @pytest.mark.parametrize(
