@@ -11,6 +11,7 @@ from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import Hypervisor, HypervisorError
 from vmferry_agent.migrations.source import SourceMigration
 from vmferry_agent.migrations.target import Addresses, TargetMigration
+from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import NewReporter, Role
 from vmferry_api.migrations import VMMigration
@@ -28,13 +29,17 @@ class Agent:
         hypervisor: The node's.
         addresses: Where migrations to this node go.
         client: The connection to the API server.
+        traces: Records the migrations from this node.
     """
 
-    def __init__(self, node: str, *, hypervisor: Hypervisor, addresses: Addresses, client: ApiClient) -> None:
+    def __init__(
+        self, node: str, *, hypervisor: Hypervisor, addresses: Addresses, client: ApiClient, traces: Traces
+    ) -> None:
         self._node = node
         self._client = client
         self._hypervisor = hypervisor
         self._addresses = addresses
+        self._traces = traces
         self._claims: set[str] = set()
         self._clock = Clock()
         self._greeting: asyncio.Task[None] | None = None
@@ -69,6 +74,7 @@ class Agent:
         await asyncio.gather(*(watch.stop() for watch in self._watches))
         await self._source.stop()
         await self._target.stop()
+        await asyncio.to_thread(self._traces.close)
 
     async def _greet(self) -> None:
         """Ask the hypervisor once: its first answer takes seconds, and who looks at the log sees if it can't."""
@@ -77,7 +83,8 @@ class Agent:
         except HypervisorError as error:
             _logger.warning("%s; it is asked again for each migration", error)
         else:
-            _logger.info("libvirt %s, QEMU %s", facts.libvirt_version, facts.qemu_version)
+            can = ", ".join(sorted(facts.features)) or "nothing special"
+            _logger.info("libvirt %s, QEMU %s: %s", facts.libvirt_version, facts.qemu_version, can)
 
     def _reporter(self, manager: str, role: Callable[[], Role]) -> NewReporter:
         """Writes hold for the version last seen, and what they return is news: what others wrote before."""
@@ -102,6 +109,7 @@ class Agent:
             reporter=reporter,
             claims=self._claims,
             clock=self._clock,
+            traces=self._traces,
         )
 
     def _coming(self, migration: VMMigration, reporter: Reporter) -> TargetMigration:

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import signal
+from pathlib import Path
 
 import click
 
 from vmferry_agent.agent import Agent
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 from vmferry_agent.migrations.target import Addresses
+from vmferry_agent.migrations.traces import Traces
 from vmferry_kube.clients import connect
 from vmferry_kube.logs import log_to_stderr
 
@@ -22,20 +24,35 @@ from vmferry_kube.logs import log_to_stderr
     "--connect-uri", required=True, help="How other hosts' libvirt daemons reach this one's (peer-to-peer)."
 )
 @click.option("--migration-uri", help="Where this host's QEMU listens, such as tcp://10.0.0.7.")
+@click.option(
+    "--record-traces",
+    envvar="VMFERRY_RECORD_TRACES",
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A directory to record each attempt in, for `kubectl vmferry simulate`.",
+)
 @click.option("--verbose", is_flag=True, help="Log more.")
-def main(node: str, libvirt_uri: str, connect_uri: str, migration_uri: str | None, *, verbose: bool) -> None:
+def main(
+    node: str,
+    libvirt_uri: str,
+    connect_uri: str,
+    migration_uri: str | None,
+    record_traces: Path | None,
+    *,
+    verbose: bool,
+) -> None:
     """Carry out the live migrations from and to this node."""
     log_to_stderr(verbose=verbose)
     addresses = Addresses(connect_uri=connect_uri, migration_uri=migration_uri)
-    asyncio.run(_serve(node, LibvirtHypervisor(libvirt_uri), addresses))
+    asyncio.run(_serve(node, LibvirtHypervisor(libvirt_uri), addresses, Traces(record_traces)))
 
 
-async def _serve(node: str, hypervisor: LibvirtHypervisor, addresses: Addresses) -> None:
+async def _serve(node: str, hypervisor: LibvirtHypervisor, addresses: Addresses, traces: Traces) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with connect() as client:
-        agent = Agent(node, hypervisor=hypervisor, addresses=addresses, client=client)
+        agent = Agent(node, hypervisor=hypervisor, addresses=addresses, client=client, traces=traces)
         agent.start()
         await stop.wait()
         logging.getLogger(__name__).info("stopping; migrations that run go on")

@@ -39,7 +39,7 @@ def wanted(desired: Desired, max_downtime: timedelta | None) -> dict[Parameter, 
     """The parameters' values; `max_downtime` is the policy's or the ramp's."""
     values: dict[Parameter, Value] = {
         Parameter.MAX_DOWNTIME: max_downtime,
-        Parameter.BANDWIDTH: desired.bandwidth,
+        Parameter.BANDWIDTH: bandwidth(desired),
         Parameter.SUSPEND: desired.suspend,
         Parameter.TECHNIQUE: desired.technique,
     }
@@ -58,11 +58,14 @@ def changes(
     """What to set, in the order in which to do it: caps first, so that a switch finds them in force.
 
     In post-copy only its own cap still means anything. A parameter that is not known to be in force is set. A
-    guest that was suspended stays so until the end: libvirt would block on resuming it.
+    guest that was suspended stays so until the end: libvirt would block on resuming it. A switch to post-copy that
+    was taken back before it was carried out is nothing to do.
     """
     values = wanted(desired, max_downtime)
     if not desired.suspend:
         del values[Parameter.SUSPEND]
+    if desired.technique == MigrationTechnique.PRE_COPY:
+        del values[Parameter.TECHNIQUE]
     if in_post_copy:
         values = {name: value for name, value in values.items() if name == Parameter.POST_COPY_BANDWIDTH}
     return [
@@ -75,10 +78,15 @@ def changes(
 def at_start(desired: Desired) -> dict[Parameter, Value]:
     """What holds as soon as libvirt has started the migration as asked."""
     return {
-        Parameter.BANDWIDTH: desired.bandwidth,
+        Parameter.BANDWIDTH: bandwidth(desired),
         Parameter.POST_COPY_BANDWIDTH: desired.post_copy_bandwidth,
         Parameter.TECHNIQUE: MigrationTechnique.PRE_COPY,
     }
+
+
+def bandwidth(desired: Desired) -> int | None:
+    """The cap in pre-copy, in bytes per second: its own, or the share of its nodes', whichever is lower."""
+    return min((cap for cap in (desired.bandwidth, desired.share) if cap is not None), default=None)
 
 
 def when_adopted(domain: Domain) -> dict[Parameter, Value]:

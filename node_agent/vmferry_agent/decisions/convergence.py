@@ -13,6 +13,8 @@ MARGIN = 0.03
 """The best needed downtime must fall by this part of itself to count as falling."""
 MIN_PASSES = 3
 """So many passes must have brought nothing, however long they take: the passes of a huge VM are slow."""
+SAME_BANDWIDTH = 0.1
+"""A cap that changes by no more than this part of itself is the same."""
 LINK_DELIVERS = 0.8
 """Below this part of the bandwidth granted it is the link that is slow, not the guest that is quick."""
 
@@ -32,6 +34,8 @@ class Convergence:
     memory_pass: int = 0
     transferred: int = 0
     bandwidth: int | None = None
+    cap: int | None = None
+    """The cap in bytes per second with which the best was looked for; None: none is known."""
 
     def after(self, sample: Sample, *, now: float, in_post_copy: bool = False) -> "Convergence":
         """What has been seen with one more sample."""
@@ -53,9 +57,20 @@ class Convergence:
             return seen
         return replace(seen, progress_at=now, best=needed, best_at=now, best_pass=sample.memory_pass)
 
-    def anew(self) -> "Convergence":
-        """Forget the best: with another bandwidth the needed downtime is another one."""
-        return replace(self, best=None)
+    def with_bandwidth(self, before: int | None, now: int | None) -> "Convergence":
+        """Forget the best if the cap has really changed: the needed downtime is another one then.
+
+        Shares of a node's bandwidth change often and by little; that must not keep stalling from being seen. What
+        counts is the change since the best was forgotten last, so that many small ones add up.
+
+        Args:
+            before: The cap so far, in bytes per second; None: none, or not known.
+            now: The new one; None: none.
+        """
+        cap = before if self.cap is None else self.cap
+        if cap is not None and now is not None and abs(now - cap) <= SAME_BANDWIDTH * cap:
+            return replace(self, cap=cap)
+        return replace(self, best=None, cap=now)
 
     def stalling(self, limit: timedelta, *, now: float) -> bool:
         """Whether the best needed downtime has not fallen for so long; never with a limit of zero."""

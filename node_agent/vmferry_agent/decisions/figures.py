@@ -3,8 +3,12 @@
 from datetime import timedelta
 
 from vmferry_agent.hypervisor.port import Sample
-from vmferry_api.migrations import Progress
+from vmferry_api.durations import whole_milliseconds
+from vmferry_api.migrations import PassRecord, Progress
 from vmferry_api.quantities import rounded
+
+RECENT = 12
+"""Passes that are told; the schema allows no more."""
 
 
 def progress(
@@ -35,7 +39,26 @@ def progress(
         max_downtime=max_downtime,
         throttle=sample.throttle,
         elapsed=timedelta(seconds=round(elapsed.total_seconds())),
+        recent=_recent(sample.memory_pass, needed, elapsed, before),
     )
+
+
+def _recent(
+    memory_pass: int, needed: timedelta | None, elapsed: timedelta, before: Progress | None
+) -> list[PassRecord]:
+    """The last passes, each with the higher of its last two samples.
+
+    A hiccup of the measured bandwidth lowers a single sample. The first one may still be the pass's before: QEMU
+    reckons up to 100 ms after a pass has begun; so it is not the highest of all that counts.
+    """
+    recent = before.recent if before else []
+    if needed is None:
+        return recent
+    if recent and recent[-1].memory_pass == memory_pass:
+        last = before.needed_downtime if before else None
+        return [*recent[:-1], recent[-1].replace(needed_downtime=max(needed, last or needed))]
+    new = PassRecord(memory_pass=memory_pass, elapsed=whole_milliseconds(elapsed), needed_downtime=needed)
+    return [*recent, new][-RECENT:]
 
 
 def _percent(sample: Sample) -> int:

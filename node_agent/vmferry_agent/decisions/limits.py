@@ -5,6 +5,23 @@ from datetime import timedelta
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Desired
 
+_NOT_STEERING: dict[str, object] = {
+    "revision": 0,
+    "share": None,
+    "report_every": timedelta(0),
+    "reason": "",
+    "time": None,
+}
+
+
+def steers(before: Desired | None, now: Desired) -> bool:
+    """Whether a revision is one by which somebody still tries, so that `progressTimeout` counts anew.
+
+    A node's bandwidth is shared out again and again as migrations come and go; that alone must not keep a hopeless
+    one alive. (If it gets clearly more or less, its needed downtime is looked at anew, and that is progress.)
+    """
+    return before is None or before.replace(**_NOT_STEERING) != now.replace(**_NOT_STEERING)
+
 
 def overrun(desired: Desired, *, without_progress: timedelta, elapsed: timedelta) -> str | None:
     """The limit that a pre-copy has run into, in words; None: neither.

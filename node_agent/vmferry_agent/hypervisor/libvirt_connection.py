@@ -7,6 +7,8 @@ from typing import Any
 
 import libvirt
 
+from vmferry_agent.hypervisor.libvirt_daemons import Daemon, daemon_behind
+
 _logger = logging.getLogger(__name__)
 
 JobCompleted = Callable[[str, Mapping[str, Any]], None]
@@ -30,6 +32,7 @@ class LibvirtConnection:
         self._job_completed = job_completed
         self._lock = threading.Lock()
         self._connection: libvirt.virConnect | None = None
+        self._daemon: tuple[libvirt.virConnect, Daemon | None] | None = None
 
     def get(self) -> libvirt.virConnect:
         """An open connection.
@@ -47,6 +50,13 @@ class LibvirtConnection:
             )
             _logger.info("connected to %s", self._uri)
             return self._connection
+
+    def daemon(self) -> Daemon | None:
+        """What is known of the daemon (None: nothing); looked for once per connection, which it can't outlive."""
+        connection = self.get()
+        if self._daemon is None or self._daemon[0] is not connection:
+            self._daemon = (connection, daemon_behind(connection))
+        return self._daemon[1]
 
     def open(self) -> libvirt.virConnect:
         """Another connection to the same daemon; to be closed by the caller.

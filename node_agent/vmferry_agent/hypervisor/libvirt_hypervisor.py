@@ -10,7 +10,9 @@ import libvirt
 from typing_extensions import override
 
 from vmferry_agent.hypervisor.calls import in_thread
+from vmferry_agent.hypervisor.features import features
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
+from vmferry_agent.hypervisor.libvirt_options import option_flags, option_parameters
 from vmferry_agent.hypervisor.port import (
     CompletedJob,
     Domain,
@@ -64,6 +66,10 @@ class LibvirtHypervisor(Hypervisor):
     @override
     async def sample(self, uuid: str) -> Sample | None:
         return await self._call("jobStats", partial(self._sample, uuid))
+
+    @override
+    async def busy(self, uuid: str) -> bool:
+        return await self._call("jobStats", partial(self._busy, uuid))
 
     @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
@@ -126,6 +132,11 @@ class LibvirtHypervisor(Hypervisor):
             libvirt_version=_version(connection.getLibVersion()),
             qemu_version=_version(connection.getVersion()),
             free_memory=free * 1024,
+            features=features(
+                qemu_version=connection.getVersion(),
+                libvirt_version=min(connection.getLibVersion(), libvirt.getVersion()),
+                daemon=self._connection.daemon(),
+            ),
         )
 
     def _find(self, vm: str) -> Domain | None:
@@ -139,17 +150,24 @@ class LibvirtHypervisor(Hypervisor):
         return None
 
     def _sample(self, uuid: str) -> Sample | None:
+        statistics = self._outgoing(uuid)
+        runs = statistics is not None and statistics.get("type") == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
+        return _sampled(statistics) if statistics is not None and runs else None
+
+    def _busy(self, uuid: str) -> bool:
+        statistics = self._outgoing(uuid)
+        return statistics is not None and statistics.get("type") != libvirt.VIR_DOMAIN_JOB_NONE
+
+    def _outgoing(self, uuid: str) -> Mapping[str, Any] | None:
+        """The statistics of a domain's outgoing migration; None: there is no such job, or no such domain."""
         try:
             statistics = self._connection.get().lookupByUUIDString(uuid).jobStats()
         except libvirt.libvirtError as error:
             if error.get_error_code() in _GONE | {libvirt.VIR_ERR_OPERATION_UNSUPPORTED}:
                 return None
             raise
-        runs = (
-            statistics.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
-            and statistics.get("type") == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
-        )
-        return _sampled(statistics) if runs else None
+        outgoing = statistics.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+        return statistics if outgoing else None
 
     def _migrate(self, uuid: str, request: StartRequest) -> None:
         connection = self._connection.open()
@@ -160,9 +178,9 @@ class LibvirtHypervisor(Hypervisor):
             connection.close()
 
     def _remember(self, uuid: str, statistics: Mapping[str, Any]) -> None:
-        milliseconds = statistics.get("downtime")
         job = CompletedJob(
-            downtime=None if milliseconds is None else timedelta(milliseconds=milliseconds),
+            elapsed=_milliseconds(statistics.get("time_elapsed")),
+            downtime=_milliseconds(statistics.get("downtime")),
             transferred=statistics.get("memory_processed"),
         )
         with self._arrival:
@@ -191,7 +209,6 @@ def _describe(domain: libvirt.virDomain) -> Domain:
 def _sampled(statistics: Mapping[str, Any]) -> Sample:
     page = statistics.get("memory_page_size", 4096)
     dirty_pages = statistics.get("memory_dirty_rate")
-    downtime = statistics.get("downtime")
     return Sample(
         elapsed=timedelta(milliseconds=statistics.get("time_elapsed", 0)),
         memory_pass=statistics.get("memory_iteration", 0),
@@ -200,9 +217,16 @@ def _sampled(statistics: Mapping[str, Any]) -> Sample:
         total=statistics.get("memory_total", 0),
         bandwidth=statistics.get("memory_bps"),
         dirty_rate=None if dirty_pages is None else dirty_pages * page,
-        expected_downtime=None if downtime is None else timedelta(milliseconds=downtime),
+        expected_downtime=_milliseconds(statistics.get("downtime")),
         throttle=statistics.get("auto_converge_throttle"),
+        zero_pages=statistics.get("memory_constant", 0),
+        normal_pages=statistics.get("memory_normal", 0),
+        post_copy_requests=statistics.get("memory_postcopy_requests", 0),
     )
+
+
+def _milliseconds(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(milliseconds=number)
 
 
 def _flags(request: StartRequest) -> int:
@@ -211,7 +235,7 @@ def _flags(request: StartRequest) -> int:
         flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
     if request.post_copy:
         flags |= libvirt.VIR_MIGRATE_POSTCOPY
-    return flags
+    return flags | option_flags(request.options)
 
 
 def _parameters(request: StartRequest) -> dict[str, object]:
@@ -222,7 +246,7 @@ def _parameters(request: StartRequest) -> dict[str, object]:
         parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = _mebi(request.bandwidth)
     if request.post_copy and request.post_copy_bandwidth is not None:
         parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY] = _mebi(request.post_copy_bandwidth)
-    return parameters
+    return parameters | option_parameters(request.options)
 
 
 def _mebi(value: int | None) -> int:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from vmferry_api.features import Feature
 from vmferry_api.migrations import VMState
+from vmferry_api.policies import StartOptions
 
 
 class HypervisorError(Exception):
@@ -31,6 +33,8 @@ class HostFacts:
     qemu_version: str
     free_memory: int
     """Bytes that a new guest could take."""
+    features: frozenset[Feature] = frozenset()
+    """What it can really do; what can't be known is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,12 @@ class Sample:
     expected_downtime: timedelta | None
     """QEMU's; true from pass 2 on (before that it is the limit itself)."""
     throttle: int | None
+    zero_pages: int = 0
+    """Pages found to be all zero so far, of which only that is sent."""
+    normal_pages: int = 0
+    """Pages sent as they are so far."""
+    post_copy_requests: int = 0
+    """Pages that the guest on the target has asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +93,8 @@ class CompletedJob:
 
     downtime: timedelta | None
     transferred: int | None
+    elapsed: timedelta | None = None
+    """From its start to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +111,8 @@ class StartRequest:
     """Start so that it can be switched to post-copy."""
     persistent: bool
     """Define it on the target and undefine it here."""
+    options: StartOptions
+    """What QEMU fixes at the start."""
 
 
 class Hypervisor(Protocol):
@@ -116,6 +130,9 @@ class Hypervisor(Protocol):
 
     async def sample(self, uuid: str) -> Sample | None:
         """The outgoing migration of a domain; None: none runs, or the domain is gone."""
+
+    async def busy(self, uuid: str) -> bool:
+        """Whether an outgoing migration holds the domain: it runs, or is aborted and not yet cleaned up."""
 
     async def migrate(self, uuid: str, request: StartRequest) -> None:
         """Start a migration and wait for its end; the host goes on with it when the caller is gone.

@@ -6,30 +6,33 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.decisions.changes import Change, Parameter, Value, at_start, changes, when_adopted
+from vmferry_agent.decisions.changes import Change, Parameter, Value, at_start, bandwidth, when_adopted
 from vmferry_agent.decisions.convergence import Convergence
-from vmferry_agent.decisions.figures import progress
-from vmferry_agent.decisions.limits import overrun
-from vmferry_agent.decisions.outcome import Ended, GivenUp, ended
+from vmferry_agent.decisions.limits import overrun, steers
+from vmferry_agent.decisions.outcome import Ended, GivenUp, ended, restarted, stronger
 from vmferry_agent.decisions.ramp import ramp_downtime
 from vmferry_agent.hypervisor.port import (
     Domain,
     Hypervisor,
     HypervisorError,
     HypervisorUnreachable,
+    MigrationAborted,
     Sample,
     StartRequest,
 )
+from vmferry_agent.migrations.attempt_reports import AttemptReports
+from vmferry_agent.migrations.parameters import ParametersInForce
 from vmferry_agent.migrations.source_status import SourceStatus
-from vmferry_api.conditions import ConditionType, Status
-from vmferry_api.durations import format_duration
-from vmferry_api.migrations import ApplyError, AttemptOutcome, Desired, VMState
-from vmferry_api.quantities import format_quantity, rounded
+from vmferry_agent.migrations.traces import Trace
+from vmferry_api.migrations import AttemptOutcome, Desired, VMState
 from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
 
 SAMPLING = timedelta(seconds=0.5)
+SWITCHING = timedelta(seconds=5)
+"""QEMU switches to post-copy within 0.1 s of the order, and libvirt tells a moment later. An abort in between
+could let the guest run on both hosts; so for this long there is none, whatever the domain's state still says."""
 
 Order = Callable[[], Desired | GivenUp]
 """What is wanted now: the desired parameters, or the end, and why."""
@@ -39,17 +42,20 @@ class Attempt:
     """Sees one attempt through: applies what is desired, watches, gives up where it must, reports.
 
     Args:
+        number: Its own; a desired attempt above it means that this one is to be given up.
         domain: The VM.
         hypervisor: This host.
         status: Where to report.
         order: What is wanted; asked anew each time.
         changed: Set when what is wanted may have changed.
         clock: The time.
+        trace: Where it is recorded.
         sampling: The time between two looks.
     """
 
     def __init__(
         self,
+        number: int,
         domain: Domain,
         *,
         hypervisor: Hypervisor,
@@ -57,48 +63,64 @@ class Attempt:
         order: Order,
         changed: asyncio.Event,
         clock: Clock,
+        trace: Trace,
         sampling: timedelta = SAMPLING,
     ) -> None:
+        self._number = number
         self._domain = domain
         self._hypervisor = hypervisor
         self._status = status
+        self._reports = AttemptReports(domain.name, status)
         self._order = order
         self._changed = changed
         self._clock = clock
+        self._trace = trace
         self._sampling = sampling
         self._call: asyncio.Task[None] | None = None
         self._call_error: str | None = None
-        self._in_force: dict[Parameter, Value] = {}
-        self._refused: set[Change] = set()
-        self._revision = 0
+        self._call_failed = False
+        self._parameters = self._in_force({})
+        self._desired: Desired | None = None
         self._applied_revision = 0
-        self._suspended = False
         self._given_up: GivenUp | None = None
+        self._aborted = False
         self._granted: timedelta | None = None
         self._first_pass_ended_at: float | None = None
+        self._switched_at: float | None = None
         self._began_at = clock.monotonic()
-        self._revision_at = self._began_at
+        self._steered_at = self._began_at
         self._convergence = Convergence(progress_at=self._began_at)
+
+    @property
+    def elapsed(self) -> timedelta:
+        """Since it began."""
+        return self._since(self._began_at)
 
     async def start(self, request: StartRequest, desired: Desired) -> Ended:
         """Start it and see it through."""
         await self._set_first_downtime(desired)
-        self._in_force = at_start(desired)
+        self._parameters = self._in_force(at_start(desired))
         self._call = asyncio.create_task(self._migrate(request), name=f"migrate {self._domain.name}")
         return await self._see_through()
 
     async def adopt(self, since: timedelta) -> Ended:
         """See one through that an earlier process has started so long ago, or find how it ended."""
         self._began_at -= since.total_seconds()
-        self._in_force = when_adopted(self._domain)
+        self._parameters = self._in_force(when_adopted(self._domain))
         self._call_error = "the agent was restarted, and no migration runs any more; the VM stayed"
         return await self._see_through()
+
+    def _in_force(self, known: dict[Parameter, Value]) -> ParametersInForce:
+        return ParametersInForce(
+            self._domain, hypervisor=self._hypervisor, known=known, was_set=self._note_change
+        )
 
     async def _migrate(self, request: StartRequest) -> None:
         try:
             await self._hypervisor.migrate(self._domain.uuid, request)
         except HypervisorError as error:
             self._call_error = str(error)
+            self._call_failed = not isinstance(error, MigrationAborted | HypervisorUnreachable)
             _logger.info("%s: the migration's call ended: %s", self._domain.name, error)
         finally:
             self._changed.set()
@@ -129,20 +151,23 @@ class Attempt:
     async def _look(self) -> Ended | None:
         """One look at the host, and what follows from it."""
         calling = self._call is not None and not self._call.done()
+        asked_at = self._clock.monotonic()
         sample = await self._hypervisor.sample(self._domain.uuid)
+        took = self._clock.monotonic() - asked_at
         domain = await self._hypervisor.find(self._domain.uuid)
         in_post_copy = domain is not None and domain.in_post_copy
         if sample is not None:
+            t = asked_at - self._began_at
+            self._trace.sample(t, sample, took=took, in_post_copy=in_post_copy)
             await self._steer(sample, in_post_copy=in_post_copy)
         elif calling:
             await self._give_up_if_due(in_post_copy=in_post_copy)
-        else:
-            order = self._order()
-            given_up = self._given_up or (order if isinstance(order, GivenUp) else None)
-            end = ended(domain, given_up, self._call_error)
+        elif not await self._hypervisor.busy(self._domain.uuid):
+            failed = self._call_failed and not self._aborted
+            end = ended(domain, self._end_ordered(), self._call_error, failed=failed)
             if end is not None:
                 return end
-        self._report_domain(domain)
+        self._reports.domain(domain)
         return None
 
     async def _steer(self, sample: Sample, *, in_post_copy: bool) -> None:
@@ -152,64 +177,45 @@ class Attempt:
             self._first_pass_ended_at = now
         order = self._order()
         if isinstance(order, Desired):
-            if order.revision != self._revision:
-                self._revision, self._revision_at = order.revision, now
-                self._refused.clear()
-            if sample.memory_pass > 0:
+            if steers(self._desired, order):
+                self._steered_at = now
+            self._desired = order
+            if sample.memory_pass > 0 and (in_post_copy or order.attempt <= self._number):
                 await self._apply(order, in_post_copy=in_post_copy)
-            self._report_stalling(order, in_post_copy=in_post_copy)
-        self._report_progress(sample, in_post_copy=in_post_copy)
+            self._reports.stalling(
+                self._convergence,
+                order.stalling_limit,
+                now=self._clock.monotonic(),
+                cap=bandwidth(order),
+                in_post_copy=in_post_copy,
+            )
+        self._reports.progress(
+            sample, elapsed=self.elapsed, max_downtime=self._granted, in_post_copy=in_post_copy
+        )
         await self._give_up_if_due(in_post_copy=in_post_copy)
 
     async def _apply(self, desired: Desired, *, in_post_copy: bool) -> None:
         """Set what differs; a revision counts as applied when each of its parameters is set or refused."""
-        errors = []
         self._granted = self._max_downtime(desired)
-        for change in changes(desired, self._in_force, max_downtime=self._granted, in_post_copy=in_post_copy):
-            if change in self._refused:
-                continue
-            try:
-                await self._set(change)
-            except HypervisorUnreachable:
-                raise
-            except HypervisorError as error:
-                self._refused.add(change)
-                errors.append(ApplyError(parameter=change.parameter, message=str(error)))
-                _logger.warning("%s: %s refused: %s", self._domain.name, change.parameter, error)
-            else:
-                self._in_force[change.parameter] = change.value
-                _logger.info("%s: %s", self._domain.name, change)
+        errors = await self._parameters.apply(desired, max_downtime=self._granted, in_post_copy=in_post_copy)
         if desired.revision != self._applied_revision:
             self._applied_revision = desired.revision
-            self._status.apply(desired, errors)
+            self._status.apply(desired, errors, attempt=self._number)
 
-    async def _set(self, change: Change) -> None:
-        uuid = self._domain.uuid
-        match change.parameter, change.value:
-            case Parameter.MAX_DOWNTIME, timedelta() as downtime:
-                await self._hypervisor.set_max_downtime(uuid, downtime)
-            case Parameter.BANDWIDTH, int() | None as bandwidth:
-                await self._hypervisor.set_bandwidth(uuid, bandwidth)
-                self._convergence = self._convergence.anew()
-            case Parameter.POST_COPY_BANDWIDTH, int() | None as bandwidth:
-                await self._hypervisor.set_post_copy_bandwidth(uuid, bandwidth)
-            case Parameter.SUSPEND, True:
-                await self._suspend()
-            case Parameter.TECHNIQUE, _:
-                await self._hypervisor.start_post_copy(uuid)
-
-    async def _suspend(self) -> None:
-        """Pause the guest, unless somebody else has: then it is not this migration's to resume."""
-        domain = await self._hypervisor.find(self._domain.uuid)
-        if domain is not None and domain.state == VMState.RUNNING:
-            self._suspended = True
-            await self._hypervisor.suspend(domain.uuid)
+    def _note_change(self, change: Change, before: Value) -> None:
+        """Record it, and look anew at what it makes different."""
+        self._trace.set(self.elapsed.total_seconds(), change.parameter, change.value)
+        match change.parameter, before, change.value:
+            case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
+                self._convergence = self._convergence.with_bandwidth(old, new)
+            case Parameter.TECHNIQUE, _, _:
+                self._switched_at = self._clock.monotonic()
 
     def _max_downtime(self, desired: Desired) -> timedelta | None:
         if desired.agent_downtime_ramp is None:
             return desired.max_downtime
         ended_at = self._first_pass_ended_at
-        since = None if ended_at is None else timedelta(seconds=self._clock.monotonic() - ended_at)
+        since = None if ended_at is None else self._since(ended_at)
         return ramp_downtime(desired.agent_downtime_ramp, self._domain.memory, since)
 
     async def _set_first_downtime(self, desired: Desired) -> None:
@@ -224,29 +230,46 @@ class Attempt:
 
     async def _give_up_if_due(self, *, in_post_copy: bool) -> None:
         """Abort where it is wanted or a limit is run into; nothing aborts post-copy."""
-        if in_post_copy:
+        if in_post_copy or self._may_be_switching:
             return
-        order = self._order()
-        if isinstance(order, GivenUp):
-            self._given_up = self._given_up or order
-        elif self._given_up is None:
-            limit = overrun(
-                order,
-                without_progress=self._since(max(self._convergence.progress_at, self._revision_at)),
-                elapsed=self._since(self._began_at),
-            )
-            if limit is not None:
-                self._given_up = GivenUp(outcome=AttemptOutcome.ABORTED, reason=limit)
+        self._given_up = self._end_ordered() or self._overrun()
         if self._given_up is None:
             return
         try:
             await self._hypervisor.abort(self._domain.uuid)
         except HypervisorError as error:
             _logger.info("%s: can't abort yet: %s", self._domain.name, error)
+        else:
+            self._aborted = True
+
+    @property
+    def _may_be_switching(self) -> bool:
+        return self._switched_at is not None and self._since(self._switched_at) < SWITCHING
+
+    def _end_ordered(self) -> GivenUp | None:
+        """Why it is to end, or was given up already."""
+        order = self._order()
+        if isinstance(order, GivenUp):
+            return stronger(self._given_up, order)
+        if self._given_up is None and order.attempt > self._number:
+            return restarted(order)
+        return self._given_up
+
+    def _overrun(self) -> GivenUp | None:
+        """The limit that it has run into."""
+        order = self._order()
+        if isinstance(order, GivenUp):
+            return None
+        limit = overrun(
+            order,
+            without_progress=self._since(max(self._convergence.progress_at, self._steered_at)),
+            elapsed=self.elapsed,
+        )
+        return None if limit is None else GivenUp(outcome=AttemptOutcome.ABORTED, reason=limit)
 
     async def _leave_running(self) -> None:
         """Let the guest run again that was suspended for this migration and stayed."""
-        if not self._suspended:
+        if not self._parameters.suspended:
             return
         for delay in Backoff():
             try:
@@ -259,50 +282,6 @@ class Attempt:
                 await asyncio.sleep(delay)
             else:
                 return
-
-    def _report_domain(self, domain: Domain | None) -> None:
-        """The VM's state here, and whether post-copy is interrupted."""
-        self._status.see(domain)
-        if domain is None or not domain.in_post_copy:
-            return
-        if domain.reason == "PostCopyFailed":
-            message = "post-copy is interrupted: the VM's halves are apart; do not start it anywhere"
-            self._status.set(ConditionType.POST_COPY_INTERRUPTED, Status.TRUE, "LinkLost", message)
-        else:
-            self._status.set(ConditionType.POST_COPY_INTERRUPTED, Status.FALSE, "PostCopy", "memory follows")
-
-    def _report_progress(self, sample: Sample, *, in_post_copy: bool) -> None:
-        message = f"{self._domain.name} is leaving"
-        self._status.set(ConditionType.RUNNING, Status.TRUE, "Migrating", message)
-        self._status.advance(
-            progress(
-                sample,
-                elapsed=self._since(self._began_at),
-                max_downtime=self._granted,
-                before=self._status.progress,
-                in_post_copy=in_post_copy,
-            )
-        )
-
-    def _report_stalling(self, desired: Desired, *, in_post_copy: bool) -> None:
-        convergence = self._convergence
-        stalling = not in_post_copy and convergence.stalling(
-            desired.stalling_limit, now=self._clock.monotonic()
-        )
-        if not stalling:
-            self._status.set(ConditionType.MIGRATION_STALLING, Status.FALSE, "Converging", "")
-            return
-        best = "unknown" if convergence.best is None else format_duration(convergence.best)
-        message = (
-            f"the needed downtime has not fallen below {best} for {format_duration(desired.stalling_limit)}"
-        )
-        reason = "NotConverging"
-        if convergence.link_is_slow(desired.bandwidth):
-            reason = "LinkSlow"
-            message += (
-                f"; the link carries {format_quantity(rounded(convergence.bandwidth or 0))} a second only"
-            )
-        self._status.set(ConditionType.MIGRATION_STALLING, Status.TRUE, reason, message)
 
     def _since(self, moment: float) -> timedelta:
         return timedelta(seconds=self._clock.monotonic() - moment)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.decisions.outcome import Ended, GivenUp
+from vmferry_agent.decisions.changes import bandwidth
+from vmferry_agent.decisions.outcome import Ended, GivenUp, restarted
 from vmferry_agent.hypervisor.port import (
     Domain,
     HostFacts,
@@ -17,8 +18,10 @@ from vmferry_agent.hypervisor.port import (
 )
 from vmferry_agent.migrations.attempt import SAMPLING, Attempt
 from vmferry_agent.migrations.source_status import SourceStatus
+from vmferry_agent.migrations.traces import Recorded, Trace, Traces
 from vmferry_agent.reporting import ObjectGoneError, Reporter
 from vmferry_api.migrations import AttemptOutcome, Desired, DesiredState, VMMigration
+from vmferry_api.policies import StartOptions
 
 _logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class SourceMigration:
         reporter: Writes this agent's part of the status.
         claims: UUIDs of the VMs that this process migrates, shared by all.
         clock: The time.
+        traces: Records the attempts.
         sampling: The time between two looks at a running attempt.
     """
 
@@ -46,6 +50,7 @@ class SourceMigration:
         reporter: Reporter,
         claims: set[str],
         clock: Clock,
+        traces: Traces,
         sampling: timedelta = SAMPLING,
     ) -> None:
         self._migration = migration
@@ -53,6 +58,7 @@ class SourceMigration:
         self._reporter = reporter
         self._claims = claims
         self._clock = clock
+        self._traces = traces
         self._sampling = sampling
         self._changed = asyncio.Event()
         self._vanished = False
@@ -106,8 +112,8 @@ class SourceMigration:
             self._describe(await self._hypervisor.facts(), domain)
             if self._status.open_attempt is not None:
                 await self._adopt(domain)
-            elif self._start_is_due():
-                await self._start(domain)
+            elif (number := self._due_attempt()) is not None:
+                await self._start(number, domain)
         except HypervisorError as error:
             self._status.unreachable(str(error))
 
@@ -126,9 +132,20 @@ class SourceMigration:
         missing = f"{self._migration.spec.source_node} has no domain {name} (virsh list --all)"
         self._status.describe(facts, domain, name=name, message=None if domain else missing)
 
-    def _start_is_due(self) -> bool:
+    def _due_attempt(self) -> int | None:
+        """The number of the attempt that is to begin now.
+
+        None after one that has completed, though a restart of it was ordered; nor where the end that is wanted is
+        recorded already.
+        """
         desired = self._migration.status.desired
-        return desired is not None and desired.attempt > len(self._status.attempts)
+        if desired is None or desired.attempt <= self._status.last_attempt:
+            return None
+        last = self._status.attempts[-1].outcome if self._status.attempts else None
+        order = self._order()
+        if last == AttemptOutcome.COMPLETED or (isinstance(order, GivenUp) and order.outcome == last):
+            return None
+        return desired.attempt
 
     def _order(self) -> Desired | GivenUp:
         """What is wanted now. The user's word comes first, without waiting for the operator."""
@@ -145,8 +162,7 @@ class SourceMigration:
             return GivenUp(outcome=AttemptOutcome.ABORTED, reason=f"aborted: {reason}")
         return desired
 
-    async def _start(self, domain: Domain | None) -> None:
-        number = len(self._status.attempts) + 1
+    async def _start(self, number: int, domain: Domain | None) -> None:
         refusal = await self._refusal(domain)
         if domain is None or refusal is not None:
             self._status.begin(number)
@@ -160,11 +176,18 @@ class SourceMigration:
         self._status.begin(number)
         await self._status.flush()
         order = self._order()
+        if isinstance(order, Desired) and order.attempt > number:
+            order = restarted(order)
         if isinstance(order, GivenUp):
             self._status.end(Ended(outcome=order.outcome, error=order.reason))
+            self._changed.set()  # another attempt may be wanted by now
             return
         _logger.info("%s: attempt %d: %s leaves", self._name, number, domain.name)
-        await self._conclude(domain, await self._driver(domain).start(self._request(domain, order), order))
+        request = self._request(domain, order)
+        trace = self._traces.begin(self._recorded(number), domain, request, order.max_downtime)
+        attempt = self._driver(number, domain, trace)
+        end = await attempt.start(request, order)
+        await self._conclude(domain, end, trace, attempt.elapsed)
 
     async def _adopt(self, domain: Domain | None) -> None:
         """Go on with an attempt that an earlier process has opened."""
@@ -176,16 +199,20 @@ class SourceMigration:
             return
         _logger.info("%s: attempt %d of %s is taken up again", self._name, attempt.number, domain.name)
         with self._claim(domain):
-            end = await self._driver(domain).adopt(self._clock.now() - attempt.start)
-            await self._conclude(domain, end)
+            trace = self._traces.resume(self._recorded(attempt.number), domain)
+            driver = self._driver(attempt.number, domain, trace)
+            end = await driver.adopt(self._clock.now() - attempt.start)
+            await self._conclude(domain, end, trace, driver.elapsed)
 
-    async def _conclude(self, domain: Domain, end: Ended) -> None:
+    async def _conclude(self, domain: Domain, end: Ended, trace: Trace, elapsed: timedelta) -> None:
         """Report the end, with the VM as it then is here."""
         job = None
         if end.outcome == AttemptOutcome.COMPLETED:
             job = await self._hypervisor.completed(domain.uuid)
+        trace.end(elapsed.total_seconds(), end, job)
         self._status.see(await self._hypervisor.find(domain.uuid))
         self._status.end(end, job)
+        self._changed.set()  # another attempt may be wanted by now
         _logger.info("%s: %s: %s", self._name, end.outcome, end.error or "the VM has left")
 
     async def _refusal(self, domain: Domain | None) -> str | None:
@@ -204,14 +231,22 @@ class SourceMigration:
         finally:
             self._claims.discard(domain.uuid)
 
-    def _driver(self, domain: Domain) -> Attempt:
+    def _recorded(self, number: int) -> Recorded:
+        metadata = self._migration.metadata
+        return Recorded(
+            namespace=metadata.namespace or "", name=metadata.name, uid=metadata.uid, number=number
+        )
+
+    def _driver(self, number: int, domain: Domain, trace: Trace) -> Attempt:
         return Attempt(
+            number,
             domain,
             hypervisor=self._hypervisor,
             status=self._status,
             order=self._order,
             changed=self._changed,
             clock=self._clock,
+            trace=trace,
             sampling=self._sampling,
         )
 
@@ -220,8 +255,9 @@ class SourceMigration:
         return StartRequest(
             connect_uri=(target.connect_uri if target else None) or "",
             migration_uri=target.migration_uri if target else None,
-            bandwidth=desired.bandwidth,
+            bandwidth=bandwidth(desired),
             post_copy_bandwidth=desired.post_copy_bandwidth,
             post_copy=desired.post_copy_allowed,
             persistent=domain.persistent,
+            options=desired.start or StartOptions(),
         )

@@ -23,6 +23,8 @@ from vmferry_api.migrations import (
 from vmferry_api.quantities import rounded
 
 FIELDS = ("source", "applied", "progress", "attempts", "conditions")
+MOST_ATTEMPTS = 100
+"""What the schema allows; the oldest go first."""
 CONDITIONS = (
     ConditionType.RUNNING,
     ConditionType.MIGRATION_STALLING,
@@ -51,6 +53,11 @@ class SourceStatus:
         return self._status.attempts
 
     @property
+    def last_attempt(self) -> int:
+        """The number of the attempt that was begun last; 0: none was."""
+        return self.attempts[-1].number if self.attempts else 0
+
+    @property
     def open_attempt(self) -> Attempt | None:
         """The attempt that has begun and not ended."""
         attempts = self._status.attempts
@@ -72,6 +79,7 @@ class SourceStatus:
             message=message,
             libvirt_version=facts.libvirt_version,
             qemu_version=facts.qemu_version,
+            features=sorted(facts.features),
         )
         self._change(source=report)
 
@@ -90,7 +98,7 @@ class SourceStatus:
     def begin(self, number: int) -> Attempt:
         """Open an attempt."""
         attempt = Attempt(number=number, start=self._now())
-        self._change(attempts=[*self.attempts, attempt], progress=None)
+        self._change(attempts=[*self.attempts, attempt][-MOST_ATTEMPTS:], progress=None)
         return attempt
 
     def end(self, end: Ended, job: CompletedJob | None = None) -> None:
@@ -115,12 +123,10 @@ class SourceStatus:
             progress = progress.replace(percent=100, remaining=0, transferred=sent)
         self._change(attempts=[*self.attempts[:-1], attempt], conditions=over, progress=progress)
 
-    def apply(self, desired: Desired, errors: list[ApplyError]) -> None:
-        """Say that a revision was carried out, but for the errors."""
+    def apply(self, desired: Desired, errors: list[ApplyError], *, attempt: int) -> None:
+        """Say that a revision was carried out in an attempt, but for the errors."""
         self._change(
-            applied=Applied(
-                revision=desired.revision, attempt=desired.attempt, time=self._now(), errors=errors
-            )
+            applied=Applied(revision=desired.revision, attempt=attempt, time=self._now(), errors=errors)
         )
 
     def advance(self, progress: Progress) -> None:

@@ -9,7 +9,14 @@ from vmferry_agent.decisions.readiness import not_ready
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError
 from vmferry_agent.migrations.vm_reports import vm_report
 from vmferry_agent.reporting import Reporter
-from vmferry_api.migrations import TargetReport, VMMigration, VMMigrationStatus, VMReport, VMState
+from vmferry_api.migrations import (
+    AttemptOutcome,
+    TargetReport,
+    VMMigration,
+    VMMigrationStatus,
+    VMReport,
+    VMState,
+)
 from vmferry_api.quantities import rounded
 
 _logger = logging.getLogger(__name__)
@@ -85,23 +92,29 @@ class TargetMigration:
         vm = source.vm if source else None
         if vm is None or vm.uuid is None:
             return None  # until the source has said which VM it is, there is nothing to check
-        ended = self._ended_attempts()
+        ended = self._last_ended_attempt()
         try:
             facts = await self._hypervisor.facts()
             same = await self._hypervisor.find(vm.uuid)
             named = await self._hypervisor.find(vm.name or self._migration.spec.vm)
         except HypervisorError as error:
             return self._unreachable(str(error))
-        if self._migration.status.attempts:
+        if self._is_coming():
             message = None
         else:
             node = self._migration.spec.target_node
             message = not_ready(vm, node, named=named, same=same, facts=facts)
         return self._report(facts, same, ended, message)
 
-    def _ended_attempts(self) -> int:
+    def _is_coming(self) -> bool:
+        """Whether an attempt runs or has brought it here; before it, and between two, the host is checked."""
+        attempts = self._migration.status.attempts
+        return bool(attempts) and attempts[-1].outcome in {None, AttemptOutcome.COMPLETED}
+
+    def _last_ended_attempt(self) -> int:
         """Read before the look, so that what is then seen is what the attempt has left behind."""
-        return sum(attempt.end is not None for attempt in self._migration.status.attempts)
+        ended = (each.number for each in self._migration.status.attempts if each.end is not None)
+        return max(ended, default=0)
 
     def _report(
         self, facts: HostFacts, domain: Domain | None, ended: int, message: str | None
@@ -114,6 +127,7 @@ class TargetMigration:
             vm=VMReport(state=VMState.ABSENT) if domain is None else vm_report(domain),
             libvirt_version=facts.libvirt_version,
             qemu_version=facts.qemu_version,
+            features=sorted(facts.features),
             free_memory=self._steady(rounded(facts.free_memory)),
             message=message,
         )
@@ -129,6 +143,6 @@ class TargetMigration:
     def _unreachable(self, error: str) -> TargetReport:
         target = self._migration.status.target
         message = f"libvirt can't be asked: {error}"
-        if target is not None and self._migration.status.attempts:
-            return target.replace(message=message)
-        return TargetReport(ready=False, message=message)
+        if target is None or not self._migration.status.attempts:
+            return TargetReport(ready=False, message=message)
+        return target.replace(ready=target.ready and self._is_coming(), message=message)

@@ -17,8 +17,13 @@ _OUTGOING, _UNBOUNDED = 5, 2
 
 def samples(name: str, *, every: float = 0.5) -> Iterator[tuple[float, Sample]]:
     """The moments and samples of a trace, thinned out to how often the agent looks."""
+    return read(_TRACES / f"{name}.jsonl", every=every)
+
+
+def read(path: Path, *, every: float = 0.0) -> Iterator[tuple[float, Sample]]:
+    """The same of any recording."""
     due = 0.0
-    for line in (_TRACES / f"{name}.jsonl").read_text().splitlines():
+    for line in path.read_text().splitlines():
         row = json.loads(line)
         if row.get("type") != _UNBOUNDED or row.get("op") != _OUTGOING or row["t"] < due:
             continue
@@ -36,5 +41,8 @@ def _sample(row: dict[str, int]) -> Sample:
         bandwidth=row.get("bps"),
         dirty_rate=row["dr"] * 4096,
         expected_downtime=timedelta(milliseconds=row["dt"]) if "dt" in row else None,
-        throttle=None,
+        throttle=row.get("thr"),
+        zero_pages=row.get("zero", 0),
+        normal_pages=row.get("norm", 0),
+        post_copy_requests=row["pcr"],
     )

@@ -1,6 +1,7 @@
 """A hypervisor behind the port that does what a test tells it to, and remembers what was asked of it."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 from typing_extensions import override
@@ -15,6 +16,7 @@ from vmferry_agent.hypervisor.port import (
     Sample,
     StartRequest,
 )
+from vmferry_api.features import Feature
 from vmferry_api.migrations import VMState
 
 UUID = "00000000-0000-4000-8000-000000000001"
@@ -45,7 +47,12 @@ class ScriptedHypervisor(Hypervisor):
 
     def __init__(self) -> None:
         self.domain: Domain | None = domain()
+        self.features: frozenset[Feature] = frozenset()
         self.job: Sample | None = None
+        self.cleaning_up = False
+        """What an aborted migration has left is still being cleaned up."""
+        self.looks: Counter[str] = Counter()
+        """How often it was asked what there is."""
         self.asked: list[tuple[object, ...]] = []
         self.refuse: dict[str, HypervisorError] = {}
         self.news = asyncio.Condition()
@@ -66,9 +73,17 @@ class ScriptedHypervisor(Hypervisor):
         if self._end is not None:
             self._end.set_exception(error)
 
+    def fail(self, error: HypervisorError) -> None:
+        """The migration fails by itself; the VM stays."""
+        self.job = None
+        self.lose_call(error)
+
     @override
     async def facts(self) -> HostFacts:
-        return HostFacts(libvirt_version="9.0.0", qemu_version="7.2.0", free_memory=2**34)
+        await self._look("facts")
+        return HostFacts(
+            libvirt_version="9.0.0", qemu_version="7.2.0", free_memory=2**34, features=self.features
+        )
 
     @override
     async def find(self, vm: str) -> Domain | None:
@@ -76,11 +91,16 @@ class ScriptedHypervisor(Hypervisor):
 
     @override
     async def sample(self, uuid: str) -> Sample | None:
+        await self._look("sample")
         return self.job
 
     @override
+    async def busy(self, uuid: str) -> bool:
+        return self.job is not None or self.cleaning_up
+
+    @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
-        await self._note("migrate", request)
+        await self.note("migrate", request)
         self.job = sample()
         self._end = asyncio.get_running_loop().create_future()
         await self._end
@@ -91,44 +111,55 @@ class ScriptedHypervisor(Hypervisor):
 
     @override
     async def set_max_downtime(self, uuid: str, value: timedelta) -> None:
-        await self._note("set_max_downtime", value)
+        await self.note("set_max_downtime", value)
 
     @override
     async def set_bandwidth(self, uuid: str, value: int | None) -> None:
-        await self._note("set_bandwidth", value)
+        await self.note("set_bandwidth", value)
 
     @override
     async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
-        await self._note("set_post_copy_bandwidth", value)
+        await self.note("set_post_copy_bandwidth", value)
 
     @override
     async def start_post_copy(self, uuid: str) -> None:
-        await self._note("start_post_copy")
+        await self.note("start_post_copy")
         self.domain = domain(VMState.PAUSED, "PostCopy")
 
     @override
     async def suspend(self, uuid: str) -> None:
-        await self._note("suspend")
+        await self.note("suspend")
         self.domain = domain(VMState.PAUSED, "User")
 
     @override
     async def resume(self, uuid: str) -> None:
-        await self._note("resume")
+        await self.note("resume")
         self.domain = domain()
 
     @override
     async def abort(self, uuid: str) -> None:
-        await self._note("abort")
+        await self.note("abort")
         self.job = None
         if self._end is not None and not self._end.done():
             self._end.set_exception(MigrationAborted("aborted"))
 
-    async def _note(self, name: str, *values: object) -> None:
+    async def _look(self, name: str) -> None:
+        async with self.news:
+            self.looks[name] += 1
+            self.news.notify_all()
+
+    async def note(self, name: str, *values: object) -> None:
+        """Remember what was asked, and refuse it where the test says so."""
         async with self.news:
             self.asked.append((name, *values))
             self.news.notify_all()
         if name in self.refuse:
             raise self.refuse[name]
+
+    @property
+    def starts(self) -> list[StartRequest]:
+        """How migrations were started."""
+        return [each[1] for each in self.asked if isinstance(each[-1], StartRequest)]
 
     def was_asked(self, name: str) -> bool:
         """Whether something was asked for."""

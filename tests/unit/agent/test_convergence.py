@@ -95,7 +95,9 @@ def test_a_lasting_fall_is():
 
 
 def test_with_another_bandwidth_the_best_is_looked_for_anew():
-    convergence = seen((0, sample(2, 500)), (9, sample(9, 500))).anew().after(sample(10, 1000), now=10)
+    convergence = (
+        seen((0, sample(2, 500)), (9, sample(9, 500))).with_bandwidth(50, 100).after(sample(10, 1000), now=10)
+    )
     assert convergence.best == timedelta(seconds=1)
     assert not convergence.stalling(LIMIT, now=12)
 
@@ -111,3 +113,22 @@ def test_in_post_copy_what_is_sent_is_progress():
 )
 def test_a_link_is_slow_that_carries_less_than_four_fifths_of_what_is_granted(granted, slow):
     assert seen((0, sample(bandwidth=50 * MIB))).link_is_slow(granted) == slow
+
+
+def test_many_small_changes_of_the_bandwidth_add_up():
+    convergence = seen((0, sample(2, 500)), (9, sample(9, 500)))
+    for before, now in ((100, 95), (95, 91), (91, 89)):
+        assert convergence.best is not None
+        convergence = convergence.with_bandwidth(before, now)
+    assert convergence.best is None
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, 100), (100, None)])
+def test_a_cap_that_comes_or_goes_is_another_bandwidth(before, now):
+    assert seen((0, sample(2, 500))).with_bandwidth(before, now).best is None
+
+
+def test_a_share_that_changes_by_little_does_not_keep_stalling_from_being_seen():
+    convergence = seen((0, sample(2, 500)), (9, sample(9, 500))).with_bandwidth(100, 108)
+    assert convergence.best == timedelta(milliseconds=500)
+    assert convergence.stalling(LIMIT, now=12)

@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from desired_parameters import desired
 
-from vmferry_agent.decisions.changes import Change, Parameter, at_start, changes, when_adopted
-from vmferry_agent.decisions.limits import overrun
+from vmferry_agent.decisions.changes import Change, Parameter, at_start, bandwidth, changes, when_adopted
+from vmferry_agent.decisions.limits import overrun, steers
 from vmferry_agent.hypervisor.port import Domain
 from vmferry_api.migrations import MigrationTechnique, VMState
 
@@ -88,3 +88,29 @@ def test_of_an_adopted_migration_the_domain_tells_what_holds(state, reason, susp
 
 def test_a_change_is_told_in_the_api_s_words():
     assert str(Change(parameter=Parameter.MAX_DOWNTIME, value=MS100)) == "maxDowntime is now 100ms"
+
+
+@pytest.mark.parametrize(
+    ("own", "share", "cap"), [(None, None, None), (5, None, 5), (None, 7, 7), (5, 7, 5), (9, 7, 7)]
+)
+def test_of_its_own_cap_and_its_share_of_the_node_s_the_lower_holds(own, share, cap):
+    assert bandwidth(desired(bandwidth=own, share=share)) == cap
+
+
+def test_a_switch_that_was_taken_back_before_it_was_made_is_nothing_to_do():
+    in_force = {**at_start(desired()), Parameter.MAX_DOWNTIME: MS100}
+    in_force[Parameter.TECHNIQUE] = MigrationTechnique.POST_COPY
+    assert to_set(desired(), in_force) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "tries"),
+    [
+        ({"share": 7, "reason": "shared out anew", "report_every": timedelta(seconds=4)}, False),
+        ({"max_downtime": timedelta(seconds=1)}, True),
+        ({"stalling_limit": timedelta(seconds=1)}, True),
+    ],
+)
+def test_sharing_out_bandwidth_does_not_keep_a_hopeless_migration_alive(change, tries):
+    assert steers(None, desired())
+    assert steers(desired(), desired(revision=2, **change)) == tries

@@ -3,9 +3,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded_traces import samples
+from scripted_hypervisor import sample
 
 from vmferry_agent.decisions.figures import progress
-from vmferry_agent.decisions.outcome import GivenUp, ended
+from vmferry_agent.decisions.outcome import GivenUp, ended, stronger
 from vmferry_agent.decisions.readiness import not_ready
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Sample
 from vmferry_api.migrations import AttemptOutcome, VMReport, VMState
@@ -39,6 +41,35 @@ CANCELLED = GivenUp(outcome=AttemptOutcome.CANCELLED, reason="cancelled")
 def test_how_it_ended_is_read_from_the_domain_not_from_the_call(seen, given_up, error, outcome):
     end = ended(seen, given_up, error)
     assert (end.outcome if end else None) == outcome
+
+
+RESTARTED = GivenUp(outcome=AttemptOutcome.RESTARTED, reason="restarted: step 3")
+
+
+@pytest.mark.parametrize(
+    ("seen", "failed", "outcome"),
+    [
+        (domain(), False, AttemptOutcome.RESTARTED),
+        (domain(VMState.PAUSED, "User"), False, AttemptOutcome.RESTARTED),
+        (domain(), True, AttemptOutcome.FAILED),
+        (domain(VMState.SHUT_OFF, "Crashed"), False, AttemptOutcome.FAILED),
+        (None, False, AttemptOutcome.COMPLETED),
+    ],
+)
+def test_a_restart_is_one_only_if_the_vm_lives_here_and_nothing_else_had_ended_it(seen, failed, outcome):
+    assert ended(seen, RESTARTED, "said", failed=failed).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "counts"),
+    [
+        (None, CANCELLED, CANCELLED),
+        (RESTARTED, CANCELLED, CANCELLED),
+        (CANCELLED, GivenUp(outcome=AttemptOutcome.ABORTED, reason="x"), CANCELLED),
+    ],
+)
+def test_the_first_reason_counts_but_a_restart_gives_way_to_an_end(before, now, counts):
+    assert stronger(before, now) == counts
 
 
 def test_a_failure_tells_what_libvirt_said():
@@ -84,9 +115,54 @@ SAMPLES = st.builds(
 @given(st.lists(SAMPLES))
 def test_the_percentage_never_falls_and_figures_of_the_first_pass_are_no_needed_downtime(several):
     before = None
-    for sample in several:
-        now = progress(sample, elapsed=timedelta(0), max_downtime=None, before=before, in_post_copy=False)
+    for each in several:
+        now = progress(each, elapsed=timedelta(0), max_downtime=None, before=before, in_post_copy=False)
         assert 0 <= (before.percent if before else 0) <= now.percent <= 100
-        if sample.memory_pass <= 1:
+        if each.memory_pass <= 1:
             assert now.needed_downtime is None
         before = now
+
+
+def told(*seen: tuple[int, int]) -> list[tuple[int, float, float]]:
+    """The passes that are told after samples a second apart, of a pass and a needed downtime in milliseconds."""
+    last = None
+    for second, (memory_pass, needed) in enumerate(seen):
+        last = progress(
+            sample(memory_pass=memory_pass, needed=needed),
+            elapsed=timedelta(seconds=second),
+            max_downtime=None,
+            before=last,
+            in_post_copy=False,
+        )
+    return [
+        (each.memory_pass, each.elapsed.total_seconds(), each.needed_downtime / timedelta(milliseconds=1))
+        for each in last.recent
+    ]
+
+
+def test_each_pass_from_the_second_on_is_told_with_its_needed_downtime():
+    assert told((1, 300), (2, 1280), (2, 1280), (3, 1100)) == [(2, 1, 1280), (3, 3, 1100)]
+
+
+def test_of_two_samples_in_a_pass_the_higher_counts():
+    assert told((2, 700), (2, 1280), (2, 900)) == [(2, 0, 1280)]
+
+
+def test_a_sample_that_still_shows_the_pass_before_does_not_count():
+    assert told((2, 1754), (3, 1754), (3, 1372), (3, 1372)) == [(2, 0, 1754), (3, 1, 1372)]
+
+
+def test_the_passes_of_a_recorded_migration_fall_as_they_did():
+    last = None
+    for t, seen in samples("borderline"):
+        last = progress(
+            seen, elapsed=timedelta(seconds=t), max_downtime=None, before=last, in_post_copy=False
+        )
+    assert [round(each.needed_downtime / timedelta(milliseconds=1)) for each in last.recent] == [
+        805, 757, 720, 658, 619, 587, 539, 491, 462, 402, 350, 305,
+    ]  # fmt: skip
+
+
+def test_only_the_last_passes_are_told():
+    passes = told(*((number, 1000) for number in range(2, 40)))
+    assert [number for number, _, _ in passes] == list(range(28, 40))

@@ -1,110 +1,29 @@
 """The source role over a scripted hypervisor: what is asked of it, and what is reported."""
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from desired_parameters import desired
-from scripted_hypervisor import UUID, ScriptedHypervisor, domain, sample
+from scripted_hypervisor import UUID, domain, sample
+from source_setting import NOW, outcome
 
-from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable
-from vmferry_agent.migrations.source import SourceMigration
-from vmferry_agent.reporting import Reporter
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
-    Desired,
     DesiredState,
     MigrationTechnique,
     Phase,
-    TargetReport,
-    VMMigration,
     VMMigrationStatus,
     VMState,
 )
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-
-class Setting:
-    """One migration on its source, with the API server and the operator played by the test."""
-
-    def __init__(self, before: VMMigrationStatus | None = None, claims: set[str] | None = None) -> None:
-        self.hypervisor = ScriptedHypervisor()
-        self.reported = VMMigrationStatus()
-        self.may_write = asyncio.Event()
-        self.may_write.set()
-        self.writing: asyncio.Queue[VMMigrationStatus] = asyncio.Queue()
-        self._seen = asyncio.Condition()
-        self._migration = VMMigration.model_validate(
-            {
-                "metadata": {"name": "m", "namespace": "default", "uid": "u"},
-                "spec": {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"},
-            }
-        ).replace(
-            status=(before or VMMigrationStatus()).replace(target=TargetReport(ready=True, connect_uri="b"))
-        )
-        self._reporter = Reporter("default/m", self._write, every=timedelta(0))
-        self.source = SourceMigration(
-            self._migration,
-            hypervisor=self.hypervisor,
-            reporter=self._reporter,
-            claims=set() if claims is None else claims,
-            clock=Clock(),
-            sampling=timedelta(milliseconds=5),
-        )
-        self._task = asyncio.create_task(self.source.run())
-
-    async def _write(self, status: object) -> None:
-        taken = VMMigrationStatus.model_validate(status)
-        self.writing.put_nowait(taken)
-        await self.may_write.wait()
-        async with self._seen:
-            self.reported = taken
-            self._seen.notify_all()
-
-    async def reports(self, holds: Callable[[VMMigrationStatus], object]) -> VMMigrationStatus:
-        """Wait until a report says so."""
-        async with asyncio.timeout(10), self._seen:
-            await self._seen.wait_for(lambda: holds(self.reported))
-        return self.reported
-
-    async def asks(self, name: str) -> None:
-        """Wait until something is asked of the hypervisor."""
-        async with asyncio.timeout(10), self.hypervisor.news:
-            await self.hypervisor.news.wait_for(lambda: self.hypervisor.was_asked(name))
-
-    def want(self, wanted: Desired | None = None, phase: Phase | None = None, **spec: object) -> None:
-        """The operator, or the user, changes the object."""
-        status = self._migration.status
-        status = status.replace(desired=wanted or status.desired, phase=phase or status.phase)
-        self._migration = self._migration.replace(status=status, spec=self._migration.spec.replace(**spec))
-        self.source.update(self._migration)
-
-    async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self._reporter.stop()
-
-
-@pytest.fixture
-async def setting():
-    made = []
-
-    def new(**words):
-        made.append(Setting(**words))
-        return made[-1]
-
-    yield new
-    for each in made:
-        await each.close()
-
-
-def outcome(status: VMMigrationStatus) -> AttemptOutcome | None:
-    return status.attempts[-1].outcome if status.attempts else None
+def stalling(status: VMMigrationStatus, value: str) -> bool:
+    found = find_condition(status.conditions, ConditionType.MIGRATION_STALLING)
+    return found is not None and found.status == value
 
 
 async def test_the_vm_is_described_before_anything_is_wanted(setting):
@@ -223,10 +142,6 @@ async def test_without_progress_the_agent_gives_up_by_itself(setting):
 
 
 async def test_stalling_is_reported_and_taken_back(setting):
-    def stalling(status, value):
-        found = find_condition(status.conditions, ConditionType.MIGRATION_STALLING)
-        return found is not None and found.status == value
-
     it = setting()
     it.want(desired(stalling_limit=timedelta(milliseconds=1)))
     await it.reports(lambda status: stalling(status, "False"))
@@ -234,6 +149,54 @@ async def test_stalling_is_reported_and_taken_back(setting):
     await it.reports(lambda status: stalling(status, "True"))
     it.hypervisor.job = sample(memory_pass=10, needed=500)
     await it.reports(lambda status: stalling(status, "False"))
+
+
+async def test_it_starts_with_the_lower_of_its_own_cap_and_its_share_and_follows_the_share(setting):
+    it = setting()
+    it.want(desired(share=20 * 2**20))
+    await it.reports(lambda status: status.applied)
+    assert it.hypervisor.starts[0].bandwidth == 20 * 2**20
+    assert not it.hypervisor.was_asked("set_bandwidth")
+    it.want(desired(revision=2, share=70 * 2**20))
+    await it.reports(lambda status: status.applied.revision == 2)
+    assert it.hypervisor.asked[-1] == ("set_bandwidth", 50 * 2**20)
+
+
+async def test_a_share_that_is_refused_is_told_as_the_bandwidth(setting):
+    it = setting()
+    it.hypervisor.refuse["set_bandwidth"] = HypervisorError("no (libvirt error 1)")
+    it.want(desired())
+    await it.reports(lambda status: status.applied)
+    it.want(desired(revision=2, share=2**20))
+    seen = await it.reports(lambda status: status.applied.revision == 2)
+    assert [error.parameter for error in seen.applied.errors] == ["bandwidth"]
+
+
+async def test_what_was_refused_before_the_host_fell_silent_is_told_afterwards(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.applied)
+    it.hypervisor.refuse["set_bandwidth"] = HypervisorError("no (libvirt error 1)")
+    it.hypervisor.refuse["suspend"] = HypervisorUnreachable("timeout")
+    it.want(desired(revision=2, bandwidth=2**20, suspend=True))
+    await it.asks("suspend")
+    del it.hypervisor.refuse["suspend"]
+    seen = await it.reports(lambda status: status.applied.revision == 2)
+    assert [error.parameter for error in seen.applied.errors] == ["bandwidth"]
+    assert it.hypervisor.asked.count(("set_bandwidth", 2**20)) == 1
+
+
+async def test_new_shares_by_little_do_not_put_off_stalling(setting):
+    it = setting()
+    it.want(desired(stalling_limit=timedelta(milliseconds=1), share=40 * 2**20))
+    await it.reports(lambda status: status.applied)
+    it.hypervisor.job = sample(memory_pass=9)
+    await it.reports(lambda status: stalling(status, "True"))
+    for revision, (share, told) in enumerate([(42, "True"), (41, "True"), (20, "False")], start=2):
+        it.want(desired(revision=revision, stalling_limit=timedelta(milliseconds=1), share=share * 2**20))
+        await it.reports(lambda status, revision=revision: status.applied.revision == revision)
+        await it.looks()
+        assert stalling(it.reported, told)
 
 
 async def test_nothing_aborts_post_copy(setting):

@@ -10,8 +10,10 @@ from scripted_hypervisor import UUID, ScriptedHypervisor, domain
 from vmferry_agent.hypervisor.port import HypervisorUnreachable
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.reporting import Reporter
+from vmferry_api.features import Feature
 from vmferry_api.migrations import (
     Attempt,
+    AttemptOutcome,
     Phase,
     SourceReport,
     TargetReport,
@@ -24,7 +26,7 @@ from vmferry_api.migrations import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCE = SourceReport(vm=VMReport(name="db-1", uuid=UUID, memory=2**30, state=VMState.RUNNING))
 BEGUN = Attempt(number=1, start=NOW)
-ENDED = BEGUN.replace(end=NOW + timedelta(seconds=9))
+ENDED = BEGUN.replace(end=NOW + timedelta(seconds=9), outcome=AttemptOutcome.COMPLETED)
 
 
 class Setting:
@@ -124,3 +126,38 @@ async def test_it_ends_with_the_migration(it):
     it.see(phase=Phase.SUCCEEDED)
     async with asyncio.timeout(10):
         await it.task
+
+
+async def test_between_two_attempts_the_host_is_checked_anew(it):
+    failed = ENDED.replace(outcome=AttemptOutcome.FAILED)
+    it.see(source=SOURCE, attempts=[failed])
+    assert (await it.reports(lambda report: report.after_attempt == 1)).ready
+    it.hypervisor.domain = domain()
+    it.see(attempts=[failed.replace(error="x")])
+    assert (await it.reports(lambda report: not report.ready)).message
+    it.see(attempts=[failed, BEGUN.replace(number=2)])
+    assert (await it.reports(lambda report: report.ready)).after_attempt == 1
+
+
+async def test_between_two_attempts_a_host_that_can_t_be_asked_is_not_ready(it):
+    failed = ENDED.replace(outcome=AttemptOutcome.FAILED)
+    it.see(source=SOURCE, attempts=[failed])
+    known = await it.reports(lambda report: report.after_attempt == 1)
+
+    async def lost(vm: str) -> None:
+        raise HypervisorUnreachable("no socket")
+
+    it.hypervisor.find = lost
+    it.see(target=known, attempts=[failed.replace(error="x")])
+    report = await it.reports(lambda report: not report.ready)
+    assert ("no socket" in report.message, report.after_attempt) == (True, 1)
+
+
+async def test_what_the_host_can_do_is_reported_in_order(it):
+    it.hypervisor.features = frozenset({Feature.ZSTD, Feature.PARALLEL, Feature.POST_COPY})
+    it.see(source=SOURCE)
+    assert (await it.reports(lambda report: report.features)).features == [
+        "ParallelConnections",
+        "PostCopy",
+        "Zstd",
+    ]

@@ -1,0 +1,66 @@
+"""What is reported of a running attempt: its progress, whether it stalls, and where the VM is."""
+
+from datetime import timedelta
+
+from vmferry_agent.decisions.convergence import Convergence
+from vmferry_agent.decisions.figures import progress
+from vmferry_agent.hypervisor.port import Domain, Sample
+from vmferry_agent.migrations.source_status import SourceStatus
+from vmferry_api.conditions import ConditionType, Status
+from vmferry_api.durations import format_duration
+from vmferry_api.quantities import format_quantity, rounded
+
+
+class AttemptReports:
+    """Puts into words what is seen of a running attempt.
+
+    Args:
+        name: The VM's.
+        status: Where to report.
+    """
+
+    def __init__(self, name: str, status: SourceStatus) -> None:
+        self._name = name
+        self._status = status
+
+    def domain(self, domain: Domain | None) -> None:
+        """The VM's state here, and whether post-copy is interrupted."""
+        self._status.see(domain)
+        if domain is None or not domain.in_post_copy:
+            return
+        if domain.reason == "PostCopyFailed":
+            message = "post-copy is interrupted: the VM's halves are apart; do not start it anywhere"
+            self._status.set(ConditionType.POST_COPY_INTERRUPTED, Status.TRUE, "LinkLost", message)
+        else:
+            self._status.set(ConditionType.POST_COPY_INTERRUPTED, Status.FALSE, "PostCopy", "memory follows")
+
+    def progress(
+        self, sample: Sample, *, elapsed: timedelta, max_downtime: timedelta | None, in_post_copy: bool
+    ) -> None:
+        """How far it is."""
+        self._status.set(ConditionType.RUNNING, Status.TRUE, "Migrating", f"{self._name} is leaving")
+        self._status.advance(
+            progress(
+                sample,
+                elapsed=elapsed,
+                max_downtime=max_downtime,
+                before=self._status.progress,
+                in_post_copy=in_post_copy,
+            )
+        )
+
+    def stalling(
+        self, convergence: Convergence, limit: timedelta, *, now: float, cap: int | None, in_post_copy: bool
+    ) -> None:
+        """Whether it stalls, and by what; `cap` is the bandwidth granted, in bytes per second."""
+        if in_post_copy or not convergence.stalling(limit, now=now):
+            self._status.set(ConditionType.MIGRATION_STALLING, Status.FALSE, "Converging", "")
+            return
+        best = "unknown" if convergence.best is None else format_duration(convergence.best)
+        message = f"the needed downtime has not fallen below {best} for {format_duration(limit)}"
+        reason = "NotConverging"
+        if convergence.link_is_slow(cap):
+            reason = "LinkSlow"
+            carried = format_quantity(rounded(convergence.bandwidth or 0))
+            message += f"; the link carries {carried} a second only"
+        self._status.set(ConditionType.MIGRATION_STALLING, Status.TRUE, reason, message)

@@ -1,0 +1,89 @@
+"""The parameters of a running attempt: what is in force, and how it is changed."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from vmferry_agent.decisions.changes import Change, Parameter, Value, changes
+from vmferry_agent.hypervisor.port import Domain, Hypervisor, HypervisorError, HypervisorUnreachable
+from vmferry_api.migrations import ApplyError, Desired, MigrationTechnique, VMState
+
+_logger = logging.getLogger(__name__)
+
+WasSet = Callable[[Change, Value], None]
+"""Told of each change that was carried out, with the value before it (None: not known, or none)."""
+
+
+class ParametersInForce:
+    """Knows and changes the parameters of one attempt.
+
+    Args:
+        domain: The VM.
+        hypervisor: This host.
+        known: What is known to be in force.
+        was_set: Told of each change.
+    """
+
+    def __init__(
+        self, domain: Domain, *, hypervisor: Hypervisor, known: dict[Parameter, Value], was_set: WasSet
+    ) -> None:
+        self._domain = domain
+        self._hypervisor = hypervisor
+        self._values = dict(known)
+        self._was_set = was_set
+        self._revision = 0
+        self._refused: dict[Change, ApplyError] = {}
+        self.suspended = False
+        """Whether it was this attempt that has paused the guest."""
+
+    async def apply(
+        self, desired: Desired, *, max_downtime: timedelta | None, in_post_copy: bool
+    ) -> list[ApplyError]:
+        """Set what differs; what the host has refused once is tried again with another revision only.
+
+        Returns:
+            What the host has refused of this revision.
+
+        Raises:
+            HypervisorUnreachable: The rest is still to be set.
+        """
+        if desired.revision != self._revision:
+            self._revision = desired.revision
+            self._refused.clear()
+        for change in changes(desired, self._values, max_downtime=max_downtime, in_post_copy=in_post_copy):
+            if change in self._refused:
+                continue
+            try:
+                await self._set(change)
+            except HypervisorUnreachable:
+                raise
+            except HypervisorError as error:
+                self._refused[change] = ApplyError(parameter=change.parameter, message=str(error))
+                _logger.warning("%s: %s refused: %s", self._domain.name, change.parameter, error)
+            else:
+                _logger.info("%s: %s", self._domain.name, change)
+                before = self._values.get(change.parameter)
+                self._values[change.parameter] = change.value
+                self._was_set(change, before)
+        return list(self._refused.values())
+
+    async def _set(self, change: Change) -> None:
+        uuid = self._domain.uuid
+        match change.parameter, change.value:
+            case Parameter.MAX_DOWNTIME, timedelta() as downtime:
+                await self._hypervisor.set_max_downtime(uuid, downtime)
+            case Parameter.BANDWIDTH, int() | None as cap:
+                await self._hypervisor.set_bandwidth(uuid, cap)
+            case Parameter.POST_COPY_BANDWIDTH, int() | None as cap:
+                await self._hypervisor.set_post_copy_bandwidth(uuid, cap)
+            case Parameter.SUSPEND, True:
+                await self._suspend()
+            case Parameter.TECHNIQUE, MigrationTechnique.POST_COPY:
+                await self._hypervisor.start_post_copy(uuid)
+
+    async def _suspend(self) -> None:
+        """Pause the guest, unless somebody else has: then it is not this migration's to resume."""
+        domain = await self._hypervisor.find(self._domain.uuid)
+        if domain is not None and domain.state == VMState.RUNNING:
+            self.suspended = True
+            await self._hypervisor.suspend(domain.uuid)
