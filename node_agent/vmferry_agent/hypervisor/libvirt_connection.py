@@ -52,7 +52,7 @@ class LibvirtConnection:
             return self._connection
 
     def daemon(self) -> Daemon | None:
-        """What is known of the daemon (None: nothing); looked for once per connection, which it can't outlive."""
+        """What is known of the daemon (None: nothing); looked for once per connection: it lasts no longer."""
         connection = self.get()
         if self._daemon is None or self._daemon[0] is not connection:
             self._daemon = (connection, daemon_behind(connection))

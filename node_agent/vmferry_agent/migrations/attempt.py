@@ -83,7 +83,6 @@ class Attempt:
         self._desired: Desired | None = None
         self._applied_revision = 0
         self._given_up: GivenUp | None = None
-        self._aborted = False
         self._granted: timedelta | None = None
         self._first_pass_ended_at: float | None = None
         self._switched_at: float | None = None
@@ -163,8 +162,7 @@ class Attempt:
         elif calling:
             await self._give_up_if_due(in_post_copy=in_post_copy)
         elif not await self._hypervisor.busy(self._domain.uuid):
-            failed = self._call_failed and not self._aborted
-            end = ended(domain, self._end_ordered(), self._call_error, failed=failed)
+            end = ended(domain, self._end_ordered(), self._call_error, failed=self._call_failed)
             if end is not None:
                 return end
         self._reports.domain(domain)
@@ -239,8 +237,6 @@ class Attempt:
             await self._hypervisor.abort(self._domain.uuid)
         except HypervisorError as error:
             _logger.info("%s: can't abort yet: %s", self._domain.name, error)
-        else:
-            self._aborted = True
 
     @property
     def _may_be_switching(self) -> bool:

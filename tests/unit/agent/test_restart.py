@@ -8,6 +8,7 @@ from scripted_hypervisor import domain, sample
 from source_setting import NOW, outcome
 
 from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable, MigrationAborted
+from vmferry_agent.migrations import source
 from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
@@ -53,6 +54,15 @@ async def test_a_restart_ends_the_attempt_and_begins_the_next_with_the_new_optio
     assert seen.attempts[0].error == "restarted: step 3: restart"
     assert [request.options for request in it.hypervisor.starts] == [StartOptions(), THROTTLED]
     assert seen.applied.revision == 2
+
+
+async def test_the_next_attempt_begins_at_once(setting, monkeypatch):
+    monkeypatch.setattr(source, "LOOK_AT_VM", timedelta(hours=1))
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.progress)
+    it.want(again())
+    await it.reports(lambda status: len(status.attempts) == 2)
 
 
 async def test_what_was_in_force_in_the_last_attempt_is_set_again_in_the_next(setting):
@@ -134,19 +144,19 @@ async def test_a_migration_that_fails_before_the_abort_takes_effect_has_failed_a
     assert [request.options for request in it.hypervisor.starts][1:] == [THROTTLED]
 
 
-async def test_an_abort_that_was_accepted_is_a_restart_whatever_the_call_then_says(setting):
+async def test_an_abort_that_was_accepted_but_came_too_late_hides_no_failure(setting):
     it = setting()
     it.want(desired())
     await it.reports(lambda status: status.progress)
 
     async def accept(uuid):
         await it.hypervisor.note("abort")
-        it.hypervisor.fail(HypervisorError("job failed (libvirt error 9)"))
+        it.hypervisor.fail(HypervisorError("no certificates (libvirt error 1)"))
 
     it.hypervisor.abort = accept
     it.want(again())
     seen = await it.reports(lambda status: len(status.attempts) == 2)
-    assert seen.attempts[0].outcome == AttemptOutcome.RESTARTED
+    assert seen.attempts[0].outcome == AttemptOutcome.FAILED
 
 
 async def test_a_guest_that_died_meanwhile_was_not_restarted(setting):
