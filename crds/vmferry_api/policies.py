@@ -11,6 +11,8 @@ from vmferry_api.durations import PATTERN, Duration, duration_rule
 from vmferry_api.objects import ObjectMeta
 from vmferry_api.quantities import Quantity, quantity_rule
 from vmferry_api.schemas import ApiModel, Rule, rules
+from vmferry_api.start_rules import partial_start_rules, restart_rules, throttle_rule, whole_start_rules
+from vmferry_api.step_rules import step_rules
 
 MAX_STEPS = 16
 MAX_DOWNTIME = "2000s"
@@ -34,6 +36,19 @@ class SelectorOperator(StrEnum):
 
 class LabelSelectorRequirement(ApiModel):
     """One requirement of a LabelSelector."""
+
+    object_rules: ClassVar = (
+        Rule(
+            rule="!(self.operator in ['In', 'NotIn']) || (has(self.values) && size(self.values) > 0)",
+            message="In and NotIn need values; give at least one, or use Exists or DoesNotExist",
+            field_path=".values",
+        ),
+        Rule(
+            rule="!(self.operator in ['Exists', 'DoesNotExist']) || !has(self.values) || size(self.values) == 0",
+            message="Exists and DoesNotExist take no values; remove them, or use In or NotIn",
+            field_path=".values",
+        ),
+    )
 
     key: str = Field(description="The label's key.", max_length=317)
     operator: SelectorOperator = Field(description="How the label's value relates to `values`.")
@@ -147,36 +162,7 @@ class Encryption(StrEnum):
 class StartOptions(ApiModel):
     """What QEMU fixes when a migration starts; a change means a restart."""
 
-    object_rules: ClassVar = (
-        Rule(
-            rule="!has(self.compression) || self.compression.method == 'XBZRLE'"
-            " || has(self.parallelConnections)",
-            message="compression by Zlib or Zstd needs parallelConnections (QEMU compresses in its channels)",
-            field_path=".compression",
-        ),
-        Rule(
-            rule="!has(self.compression) || self.compression.method != 'XBZRLE'"
-            " || !has(self.parallelConnections)",
-            message="XBZRLE and parallelConnections exclude each other in QEMU; keep one of them",
-            field_path=".compression",
-        ),
-        Rule(
-            rule="!has(self.zeroCopy) || !self.zeroCopy || has(self.parallelConnections)",
-            message="zeroCopy needs parallelConnections: only QEMU's parallel channels can send without a copy",
-            field_path=".zeroCopy",
-        ),
-        Rule(
-            rule="!has(self.zeroCopy) || !self.zeroCopy || !has(self.compression)",
-            message="zeroCopy and compression exclude each other; remove one of them",
-            field_path=".zeroCopy",
-        ),
-        Rule(
-            rule="!has(self.zeroCopy) || !self.zeroCopy || !has(self.encryption)"
-            " || self.encryption != 'Required'",
-            message="zeroCopy and encryption: Required exclude each other; remove one of them",
-            field_path=".zeroCopy",
-        ),
-    )
+    object_rules: ClassVar = whole_start_rules()
 
     auto_converge: AutoConverge | None = Field(default=None, description="Absent: the guest is never slowed.")
     compression: Compression | None = Field(default=None, description="Absent: none.")
@@ -252,10 +238,24 @@ class Trigger(ApiModel):
     )
 
 
+class RestartOptions(StartOptions):
+    """Start options over the policy's: what is absent here is as it is there."""
+
+    object_rules: ClassVar = (
+        *partial_start_rules(),
+        throttle_rule("self"),
+        Rule(
+            rule="has(self.autoConverge) || has(self.compression) || has(self.parallelConnections)"
+            " || has(self.zeroCopy) || has(self.encryption)",
+            message="a restart needs at least one start option to change: it loses all that was sent",
+        ),
+    )
+
+
 class Restart(ApiModel):
     """Abort and start again at once with other start options; what was sent is lost."""
 
-    start: StartOptions = Field(description="The start options of the new attempt, over the policy's.")
+    start: RestartOptions = Field(description="The start options of the new attempt, over the policy's.")
 
 
 class Step(ApiModel):
@@ -337,6 +337,17 @@ class Objective(ApiModel):
             message="preferredDowntime must not exceed maxDowntime",
             field_path=".preferredDowntime",
         ),
+        Rule(
+            rule="!has(self.allow) || self.allow.all(one, self.allow.exists_one(other, other == one))",
+            message="allow must name each technique once",
+            field_path=".allow",
+        ),
+        Rule(
+            rule="!has(self.postCopy) || self.postCopy != 'AfterFirstPass'"
+            " || (has(self.allow) && 'PostCopy' in self.allow)",
+            message="postCopy: AfterFirstPass needs PostCopy in allow; add it there, or remove postCopy",
+            field_path=".postCopy",
+        ),
     )
 
     preferred_downtime: Duration | None = Field(
@@ -379,6 +390,15 @@ class PostCopyRecovery(ApiModel):
 class Retry(ApiModel):
     """What follows a failed attempt."""
 
+    object_rules: ClassVar = (
+        Rule(
+            rule="!has(self.thenPolicy) || !has(self.attempts) || self.attempts > 1",
+            message="thenPolicy is the policy of the last of several attempts; raise attempts to 2 or more, or "
+            "remove it",
+            field_path=".thenPolicy",
+        ),
+    )
+
     attempts: int = Field(default=3, description="How many attempts in all.", ge=1, le=100)
     backoff: Duration = Field(
         default=timedelta(seconds=20),
@@ -409,19 +429,9 @@ class MigrationPolicySpec(ApiModel):
             message="maxDowntime and objective exclude each other: use objective.maxDowntime",
             field_path=".maxDowntime",
         ),
-        Rule(
-            rule="!has(self.steps) || !has(self.stallingLimit) || "
-            f"!self.stallingLimit.matches('{PATTERN}') || duration(self.stallingLimit) > duration('0s')"
-            " || !self.steps.exists(s, has(s.after.stalled))",
-            message="stallingLimit: 0s turns the detection of stalling off, so that steps after `stalled` would "
-            "never be taken; set a stallingLimit or use other triggers",
-            field_path=".stallingLimit",
-        ),
-        Rule(
-            rule="!has(self.steps) || self.steps.all(i, s, !has(s.abort) || i == size(self.steps) - 1)",
-            message="abort must be the last step: nothing behind it can be reached",
-            field_path=".steps",
-        ),
+        *step_rules(),
+        throttle_rule("self.start"),
+        *restart_rules(),
     )
 
     description: str | None = Field(
@@ -522,6 +532,15 @@ class MigrationPolicyStatus(ApiModel):
 
 class MigrationPolicy(ApiModel):
     """A policy for live migrations: what to do when one does not converge, and what it may cost."""
+
+    object_rules: ClassVar = (
+        Rule(
+            rule="!has(self.spec) || !has(self.spec.retry) || !has(self.spec.retry.thenPolicy)"
+            " || self.spec.retry.thenPolicy != self.metadata.name",
+            message="retry.thenPolicy must name another policy; remove it to try again with this one",
+            field_path=".spec.retry.thenPolicy",
+        ),
+    )
 
     metadata: ObjectMeta
     spec: MigrationPolicySpec
