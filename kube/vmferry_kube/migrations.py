@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
+from kubernetes.aio.client import (
+    ApiClient,
+    ApiException,
+    CustomObjectsApi,
+    V1DeleteOptions,
+    V1Preconditions,
+)
 
 from vmferry_api import API_VERSION, FINALIZER, GROUP, VERSION
 from vmferry_api.objects import ObjectMeta
@@ -41,7 +47,7 @@ class StatusWriter:
 
         Raises:
             ConflictError: The object has changed.
-            kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status, 404 if the object is gone.
+            kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status, 404: it is gone.
             OSError, asyncio.TimeoutError: The API server can't be reached.
         """
         try:
@@ -135,6 +141,35 @@ class FinalizerWriter:
                 raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
             raise
         return result
+
+
+class Remover:
+    """Deletes migrations."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._api = CustomObjectsApi(client)
+
+    async def remove(self, metadata: ObjectMeta) -> None:
+        """Delete this one; a namesake stays.
+
+        Raises:
+            ConflictError: Another object has its name.
+            kubernetes.aio.client.ApiException: Refused; 404: it is gone already.
+        """
+        try:
+            await self._api.delete_namespaced_custom_object(
+                group=GROUP,
+                version=VERSION,
+                namespace=metadata.namespace,
+                plural="vmmigrations",
+                name=metadata.name,
+                body=V1DeleteOptions(preconditions=V1Preconditions(uid=metadata.uid)),
+                _request_timeout=REQUEST_TIMEOUT,
+            )
+        except ApiException as error:
+            if error.status == _CONFLICT:
+                raise ConflictError(f"{metadata.namespace}/{metadata.name} is another one") from error
+            raise
 
 
 def _version_seen(metadata: ObjectMeta) -> dict[str, str | None]:

@@ -17,6 +17,8 @@ from vmferry_kube.keys import ObjectKey
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.queues import WorkQueue
 from vmferry_kube.watching import Watch
+from vmferry_operator.decisions.admission import worth_a_look
+from vmferry_operator.decisions.occupancy import Others, occupies
 from vmferry_operator.migration_controller import MANAGER, MigrationController
 from vmferry_operator.policy_controller import PolicyController
 from vmferry_operator.store import Store
@@ -37,6 +39,7 @@ class Controller:
 
     def __init__(self, client: ApiClient, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._objects = CustomObjectsApi(client)
+        self._now = now
         self._migrations = Store(VMMigration, changed=self._migration_changed)
         self._policies = Store(MigrationPolicy, changed=self._policy_changed)
         migrations = MigrationController(
@@ -83,8 +86,20 @@ class Controller:
             self._migration_queue.forget(key)
         else:
             self._migration_queue.add(key)
+        if _occupancy(old) != _occupancy(new):
+            self._wake_others()
         for name in {_policy_name(old), _policy_name(new)} - {None}:
             self._policy_queue.add(ObjectKey("", name or ""))
+
+    def _wake_others(self) -> None:
+        """Slots or bandwidth were taken or given back: others may start, or share anew."""
+        policies = {policy.metadata.name: policy for policy in self._policies.all()}
+        others = Others(migrations=self._migrations.all(), policies=policies)
+        for each in worth_a_look(others, now=self._now()):
+            self._migration_queue.add(_key(each))
+        if any(each.spec.bandwidth and each.spec.bandwidth.per_node for each in policies.values()):
+            for each in others.running():
+                self._migration_queue.add(_key(each))
 
     def _policy_changed(
         self, key: ObjectKey, old: MigrationPolicy | None, new: MigrationPolicy | None
@@ -95,7 +110,7 @@ class Controller:
             return
         for each in self._migrations.all():
             if each.status.phase is None or not each.status.phase.terminal:
-                self._migration_queue.add(ObjectKey(each.metadata.namespace or "", each.metadata.name))
+                self._migration_queue.add(_key(each))
 
     async def _list_now_and_then(self) -> None:
         while True:
@@ -120,6 +135,16 @@ class Controller:
             group=GROUP, version=VERSION, plural=plural, _request_timeout=REQUEST_TIMEOUT
         )
         return listed["items"], int(listed["metadata"]["resourceVersion"])
+
+
+def _occupancy(migration: VMMigration | None) -> tuple[bool, int | None]:
+    """Whether it takes part of what its hosts can bear, and the cap of what it takes."""
+    desired = migration.status.desired if migration is not None and occupies(migration) else None
+    return desired is not None, desired.bandwidth if desired else None
+
+
+def _key(migration: VMMigration) -> ObjectKey:
+    return ObjectKey(migration.metadata.namespace or "", migration.metadata.name)
 
 
 def _policy_name(migration: VMMigration | None) -> str | None:

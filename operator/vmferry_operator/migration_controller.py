@@ -1,20 +1,22 @@
 """Reconciling migrations: read what was seen, decide, write the operator's part of the status."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api
+from kubernetes.aio.client import ApiClient, ApiException
 
 from vmferry_api import FINALIZER
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
-from vmferry_kube.clients import REQUEST_TIMEOUT
 from vmferry_kube.keys import ObjectKey
-from vmferry_kube.migrations import ConflictError, FinalizerWriter, StatusWriter
+from vmferry_kube.migrations import ConflictError, FinalizerWriter, Remover, StatusWriter
+from vmferry_operator.cluster_facts import ClusterFacts
 from vmferry_operator.decisions.decide import (
     OWN_FIELDS,
     Decision,
+    Surroundings,
     changed_conditions,
     decide,
     own_part,
@@ -53,17 +55,16 @@ class MigrationController:
         self._policies = policies
         self._list_policies = list_policies
         self._now = now
-        self._nodes = CoreV1Api(client)
+        self._facts = ClusterFacts(client)
         self._status = StatusWriter(client, manager=MANAGER)
         self._finalizers = FinalizerWriter(client)
+        self._remover = Remover(client)
+        self._starting = asyncio.Lock()
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
         """Make the operator's part of one status as it should be; when to look again."""
-        migration = self._migrations.get(key)
-        if migration is None:
-            return None
         try:
-            return await self._reconcile(key, migration)
+            return await self._reconcile(key)
         except ConflictError:
             return _LOOK_AGAIN
         except ApiException as error:
@@ -71,8 +72,50 @@ class MigrationController:
                 return None  # deleted meanwhile; the watch tells
             raise
 
-    async def _reconcile(self, key: ObjectKey, migration: VMMigration) -> timedelta | None:
+    async def _reconcile(self, key: ObjectKey) -> timedelta | None:
+        migration = self._migrations.get(key)
+        if migration is None:
+            return None
         decision = await self._decide(migration)
+        if not _starts(migration, decision):
+            return await self._carry_out(key, migration, decision)
+        return await self._start(key)
+
+    async def _start(self, key: ObjectKey) -> timedelta | None:
+        """One start at a time, so that two never take the same slot; decided on policies read anew.
+
+        A policy that was applied a moment before its migration must count.
+        """
+        async with self._starting:
+            await self._list_policies()
+            migration = self._migrations.get(key)
+            if migration is None:
+                return None
+            return await self._carry_out(key, migration, await self._decide(migration))
+
+    async def _decide(self, migration: VMMigration) -> Decision:
+        return decide(migration, await self._around(migration), now=self._now())
+
+    async def _around(self, migration: VMMigration) -> Surroundings:
+        spec, status = migration.spec, migration.status
+        policies = self._policies.all()
+        running = bool(status.attempts) and status.attempts[-1].end is None
+        by_namespace = any(each.spec.selector and each.spec.selector.namespaces for each in policies)
+        nodes = None if running else await self._facts.existing_nodes([spec.source_node, spec.target_node])
+        labels = (
+            await self._facts.namespace_labels(migration.metadata.namespace or "") if by_namespace else {}
+        )
+        uid = migration.metadata.uid
+        return Surroundings(
+            policies=policies,
+            nodes=nodes,
+            namespace_labels=labels,
+            others=[each for each in self._migrations.all() if each.metadata.uid != uid],
+        )
+
+    async def _carry_out(
+        self, key: ObjectKey, migration: VMMigration, decision: Decision
+    ) -> timedelta | None:
         if decision.finalizer and FINALIZER not in migration.metadata.finalizers:
             taken = self._migrations.take(await self._finalizers.set(migration.metadata, held=True))
             migration = taken or migration
@@ -82,31 +125,10 @@ class MigrationController:
             self._migrations.take(await self._status.apply_migration(migration.metadata, part))
         if not decision.finalizer:
             await self._let_go(key)
+        if decision.delete:
+            _logger.info("%s: ttlAfterFinished is over; deleted", key)
+            await self._remover.remove(migration.metadata)
         return decision.check_again
-
-    async def _decide(self, migration: VMMigration) -> Decision:
-        """A start is decided on policies read anew: one applied a moment before the migration must count."""
-        nodes = None
-        if migration.status.desired is None:
-            nodes = await self._existing_nodes(migration)
-        decision = decide(migration, self._policies.all(), nodes, now=self._now())
-        if migration.status.desired is None and decision.status.desired is not None:
-            await self._list_policies()
-            decision = decide(migration, self._policies.all(), nodes, now=self._now())
-        return decision
-
-    async def _existing_nodes(self, migration: VMMigration) -> Collection[str] | None:
-        existing = set()
-        for name in (migration.spec.source_node, migration.spec.target_node):
-            try:
-                await self._nodes.read_node(name, _request_timeout=REQUEST_TIMEOUT)
-            except ApiException as error:
-                if error.status != _NOT_FOUND:
-                    _logger.warning("can't look for Node %s: %s %s", name, error.status, error.reason)
-                    return None
-            else:
-                existing.add(name)
-        return existing
 
     async def _let_go(self, key: ObjectKey) -> None:
         """Take the finalizer off once the migration is over."""
@@ -122,6 +144,14 @@ class MigrationController:
             _logger.info("%s: revision %d: %s", key, new.desired.revision, new.desired.reason)
         for each in changed_conditions(old.conditions, new.conditions):
             _logger.info("%s: %s=%s %s: %s", key, each.type, each.status, each.reason, each.message)
+
+
+def _starts(migration: VMMigration, decision: Decision) -> bool:
+    """Whether it orders an attempt that takes slots which are not taken yet."""
+    old, new = migration.status.desired, decision.status.desired
+    last = migration.status.attempts[-1] if migration.status.attempts else None
+    runs = last is not None and last.end is None
+    return new is not None and not runs and (old is None or new.attempt > old.attempt)
 
 
 def _written(migration: VMMigration) -> dict[str, object]:

@@ -1,8 +1,17 @@
 """What can never be right in a MigrationPolicy is refused by the API server, with a message that helps."""
 
-import pytest
+from pathlib import Path
 
-STEP = {"after": {"stalled": "10s"}, "setMaxDowntime": "150ms"}
+import pytest
+import yaml
+
+from vmferry_api import GROUP, VERSION
+from vmferry_api.policies import AutoConverge, StartOptions
+
+MANIFESTS = Path(__file__).parents[2] / "manifests/policies"
+STALLED = {"stalled": "10s"}
+STEP = {"after": STALLED, "setMaxDowntime": "500ms"}
+PRESETS = sorted(set(MANIFESTS.glob("*.yaml")) - {MANIFESTS / "kustomization.yaml"})
 
 
 def steps(*several):
@@ -15,6 +24,14 @@ def step(**parts):
 
 def start(**options):
     return {"start": options}
+
+
+def restart(**options):
+    return {"after": {"elapsed": "5m"}, "restart": {"start": options}}
+
+
+def vms(**requirement):
+    return {"selector": {"vms": {"matchExpressions": [{"key": "tier", **requirement}]}}}
 
 
 GOOD = {
@@ -30,7 +47,7 @@ GOOD = {
         "timeout": {"base": "10m", "perGiB": "150s"},
         "minStepInterval": "10s",
         "steps": [
-            STEP,
+            {"after": STALLED, "setMaxDowntime": "150ms"},
             {"after": {"passes": 8}, "setBandwidth": "400Mi"},
             {"after": {"elapsed": "5m"}, "restart": {"start": {"compression": {"method": "XBZRLE"}}}},
             {"after": {"stalled": "10s"}, "switchToPostCopy": {}},
@@ -71,6 +88,49 @@ GOOD = {
         "postCopyRecovery": {"attempts": 10, "backoff": "5s"},
         "retry": {"attempts": 3, "backoff": "20s", "thenPolicy": "post-copy"},
     },
+    "a selector with every operator": {
+        "selector": {
+            "vms": {
+                "matchExpressions": [
+                    {"key": "a", "operator": "In", "values": ["b", "c"]},
+                    {"key": "a", "operator": "NotIn", "values": ["d"]},
+                    {"key": "a", "operator": "Exists"},
+                    {"key": "a", "operator": "DoesNotExist", "values": []},
+                ]
+            }
+        }
+    },
+    "a selector of everything": {"selector": {}},
+    "the hardest throttle": start(autoConverge={"initial": 90, "increment": 9}),
+    "a full throttle at once": start(autoConverge={"initial": 99}),
+    "post-copy as the last try": {"retry": {"attempts": 2, "thenPolicy": "post-copy"}},
+    "less by a deadline than the ladder before it": steps(
+        STEP, {"after": {"elapsed": "5m"}, "setMaxDowntime": "400ms"}
+    ),
+    "the same by two triggers, the ladder's first": steps(
+        {"after": STALLED, "suspend": {}}, {"after": {"elapsed": "5m"}, "suspend": {}}
+    ),
+    "the same once more after a restart": steps(
+        {"after": STALLED, "switchToPostCopy": {}},
+        restart(autoConverge={"initial": 60}),
+        {"after": STALLED, "switchToPostCopy": {}},
+    ),
+    "a restart that makes the start's options whole": {
+        **start(parallelConnections=4),
+        **steps(restart(compression={"method": "Zstd"})),
+    },
+    "a restart that takes back what it can't go with": {
+        **start(parallelConnections=4, zeroCopy=True),
+        **steps(restart(compression={"method": "Zlib"}, zeroCopy=False, encryption="Required")),
+    },
+    "a ladder of sixteen rungs": {
+        "maxDowntime": "100ms",
+        "bandwidth": {"perMigration": "1Mi"},
+        **steps(
+            *({"after": STALLED, "setMaxDowntime": f"{200 + n}ms"} for n in range(8)),
+            *({"after": STALLED, "setBandwidth": f"{2 + n}Mi"} for n in range(8)),
+        ),
+    },
     "stalling off, and no step that waits for it": {
         "stallingLimit": "0s",
         **steps({"after": {"elapsed": "5m"}, "abort": {}}),
@@ -83,6 +143,17 @@ def test_a_policy_that_makes_sense_is_accepted(refusals, spec):
     assert refusals("MigrationPolicy", spec) == ""
 
 
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_the_presets_are_accepted(refusals, preset):
+    assert refusals("MigrationPolicy", yaml.safe_load(preset.read_text())["spec"]) == ""
+
+
+RISE = "setMaxDowntime must be above the policy's maxDowntime (300ms unless given)"
+RISE_FURTHER = "setMaxDowntime in a step after `stalled` must be above that of every step before it"
+WIDEN = "setBandwidth must be above bandwidth.perMigration"
+WIDEN_FURTHER = "setBandwidth in a step after `stalled` must be above that of every step before it"
+TWICE = "switchToPostCopy or suspend in a step after `stalled` repeats a step before it"
+OVER = "a restart's options hold over those of start: "
 BAD = [
     ({"maxDowntime": "1week"}, "maxDowntime must be a duration such as 100ms, from 1ms to 2000s"),
     ({"maxDowntime": "0s"}, "maxDowntime must be a duration"),
@@ -150,6 +221,84 @@ BAD = [
     ),
     (start(parallelConnections=0), "should be greater than or equal to 1"),
     (start(autoConverge={"initial": 100}), "should be less than or equal to 99"),
+    (vms(operator="In"), "In and NotIn need values"),
+    (vms(operator="NotIn", values=[]), "In and NotIn need values"),
+    (vms(operator="Exists", values=["db"]), "Exists and DoesNotExist take no values"),
+    (vms(operator="DoesNotExist", values=["db"]), "Exists and DoesNotExist take no values"),
+    (
+        {"selector": {"namespaces": {"matchExpressions": [{"key": "a", "operator": "In"}]}}},
+        "In and NotIn need values",
+    ),
+    (
+        start(autoConverge={"initial": 95, "increment": 10}),
+        "initial and increment together must not exceed 99",
+    ),
+    (start(autoConverge={"increment": 80}), "initial and increment together must not exceed 99"),
+    (
+        steps(restart(autoConverge={"initial": 50, "increment": 50})),
+        "initial and increment together must not exceed 99",
+    ),
+    (steps({"after": STALLED, "setMaxDowntime": "300ms"}), RISE),
+    ({"maxDowntime": "1s", **steps(STEP)}, RISE),
+    ({"maxDowntime": "1s", **steps({"after": {"passes": 3}, "setMaxDowntime": "999ms"})}, RISE),
+    (steps(STEP, STEP), RISE_FURTHER),
+    (steps({"after": {"elapsed": "5m"}, "setMaxDowntime": "2s"}, STEP), RISE_FURTHER),
+    (step(setBandwidth="400Mi"), WIDEN),
+    ({"bandwidth": {"perNode": "1Gi"}, **step(setBandwidth="400Mi")}, WIDEN),
+    ({"bandwidth": {"perMigration": "400Mi"}, **step(setBandwidth=419430400)}, WIDEN),
+    (
+        {
+            "bandwidth": {"perMigration": "50Mi"},
+            **steps({"after": STALLED, "setBandwidth": "1Gi"}, {"after": STALLED, "setBandwidth": "400Mi"}),
+        },
+        WIDEN_FURTHER,
+    ),
+    (steps({"after": {"elapsed": "5m"}, "suspend": {}}, {"after": STALLED, "suspend": {}}), TWICE),
+    (
+        steps({"after": STALLED, "switchToPostCopy": {}}, {"after": STALLED, "switchToPostCopy": {}}),
+        TWICE,
+    ),
+    (steps(restart()), "a restart needs at least one start option to change"),
+    (
+        steps(restart(compression={"method": "XBZRLE"}, parallelConnections=2)),
+        "XBZRLE and parallelConnections exclude each other",
+    ),
+    (steps(restart(compression={"method": "Zstd"})), OVER + "compression by Zlib or Zstd needs"),
+    (steps(restart(zeroCopy=True)), OVER + "zeroCopy needs parallelConnections"),
+    (
+        {**start(compression={"method": "XBZRLE"}), **steps(restart(parallelConnections=4))},
+        OVER + "XBZRLE and parallelConnections exclude each other",
+    ),
+    (
+        {**start(parallelConnections=4, zeroCopy=True), **steps(restart(compression={"method": "Zstd"}))},
+        OVER + "zeroCopy and compression exclude each other",
+    ),
+    (
+        {**start(parallelConnections=4, encryption="Required"), **steps(restart(zeroCopy=True))},
+        OVER + "zeroCopy and encryption: Required exclude each other",
+    ),
+    (
+        {"minStepInterval": "10s", "objective": {"maxDowntime": "1s"}},
+        "minStepInterval is for steps: objective and agentDowntimeRamp keep a pace of their own",
+    ),
+    ({"minStepInterval": "10s", "agentDowntimeRamp": {}}, "minStepInterval is for steps"),
+    (
+        {"objective": {"maxDowntime": "1s", "allow": ["Suspend", "Suspend"]}},
+        "allow must name each technique once",
+    ),
+    (
+        {"objective": {"maxDowntime": "1s", "postCopy": "AfterFirstPass"}},
+        "postCopy: AfterFirstPass needs PostCopy in allow",
+    ),
+    (
+        {"objective": {"maxDowntime": "1s", "postCopy": "AfterFirstPass", "allow": ["Suspend"]}},
+        "postCopy: AfterFirstPass needs PostCopy in allow",
+    ),
+    (
+        {"retry": {"attempts": 1, "thenPolicy": "x"}},
+        "thenPolicy is the policy of the last of several attempts",
+    ),
+    ({"retry": {"thenPolicy": "dry-run"}}, "retry.thenPolicy must name another policy"),
     (
         {"objective": {"preferredDowntime": "1s", "maxDowntime": "500ms"}},
         "preferredDowntime must not exceed maxDowntime",
@@ -173,3 +322,22 @@ BAD = [
 @pytest.mark.parametrize(("spec", "message"), BAD, ids=[message for _, message in BAD])
 def test_a_policy_that_can_never_be_right_is_refused_with_the_way_out(refusals, spec, message):
     assert message in refusals("MigrationPolicy", spec)
+
+
+def test_what_a_policy_may_say_of_the_start_the_operator_may_want_with_the_defaults_written_out(
+    api, migration
+):
+    desired = {
+        "revision": 1,
+        "state": "Migrate",
+        "attempt": 1,
+        "technique": "PreCopy",
+        "stallingLimit": "10s",
+        "progressTimeout": "150s",
+        "start": StartOptions(auto_converge=AutoConverge(initial=99), zero_copy=False).as_json(),
+    }
+    name = migration["metadata"]["name"]
+    written = api.patch_namespaced_custom_object_status(
+        GROUP, VERSION, "default", "vmmigrations", name, {"status": {"desired": desired}}
+    )
+    assert written["status"]["desired"]["start"]["autoConverge"] == {"initial": 99, "increment": 10}

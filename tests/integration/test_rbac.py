@@ -10,11 +10,12 @@ VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
 RIGHTS = {
     AGENT: {"vmmigrations": {"get", "list", "watch"}, "vmmigrations/status": {"patch"}},
     OPERATOR: {
-        "vmmigrations": {"get", "list", "watch", "patch"},
+        "vmmigrations": {"get", "list", "watch", "patch", "delete"},
         "vmmigrations/status": {"patch"},
         "migrationpolicies": {"get", "list", "watch"},
         "migrationpolicies/status": {"patch"},
         "nodes": {"get"},
+        "namespaces": {"get"},
     },
 }
 RESOURCES = (
@@ -23,6 +24,7 @@ RESOURCES = (
     "migrationpolicies",
     "migrationpolicies/status",
     "nodes",
+    "namespaces",
     "secrets",
 )
 

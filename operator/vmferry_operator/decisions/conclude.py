@@ -22,17 +22,20 @@ class Conclusion:
     phase: Phase
     reason: str
     message: str
+    again: bool = False
+    """The VM lives on its source, so that it could be tried again."""
 
 
 _ENDS = {
     AttemptOutcome.CANCELLED: (Phase.CANCELLED, "Cancelled"),
     AttemptOutcome.ABORTED: (Phase.FAILED, "Aborted"),
     AttemptOutcome.FAILED: (Phase.FAILED, "MigrationFailed"),
+    AttemptOutcome.RESTARTED: (Phase.FAILED, "MigrationFailed"),
 }
 
 
 def conclude(migration: VMMigration) -> Conclusion | None:
-    """The phase of a migration that has been started; None before that.
+    """The phase of a migration whose wanted attempt has begun; None before that.
 
     Succeeded takes two witnesses: the source's agent says that it completed, the target's that the VM runs.
     """
@@ -44,7 +47,9 @@ def conclude(migration: VMMigration) -> Conclusion | None:
         return _running(migration)
     if attempt.outcome == AttemptOutcome.COMPLETED:
         return _arrived(migration, attempt, status.target)
-    return _stayed(migration, attempt, attempt.outcome)
+    stayed = _stayed(migration, attempt, attempt.outcome)
+    ordered = status.desired.attempt if status.desired else 0
+    return None if stayed.again and ordered > attempt.number else stayed
 
 
 def cancel_wanted(migration: VMMigration) -> bool:
@@ -81,7 +86,8 @@ def _stayed(migration: VMMigration, attempt: Attempt, outcome: AttemptOutcome) -
             )
             return Conclusion(phase=Phase.FAILED, reason="VMOnBothHosts", message=message)
         phase, reason = _ENDS[outcome]
-        return Conclusion(phase=phase, reason=reason, message=attempt.error or "")
+        again = phase == Phase.FAILED
+        return Conclusion(phase=phase, reason=reason, message=attempt.error or "", again=again)
     if there is not None and _lives(there):
         message = f"{_summary(migration, attempt, there)}; {spec.source_node} said: {attempt.error}"
         return Conclusion(phase=Phase.SUCCEEDED, reason="Migrated", message=message)

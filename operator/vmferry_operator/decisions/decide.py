@@ -1,25 +1,46 @@
 """One reconcile of one migration: from what is observed to the operator's whole part of the status."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from vmferry_api import FINALIZER
-from vmferry_api.conditions import Condition, ConditionType, Status, condition
-from vmferry_api.migrations import AppliedPolicy, Phase, VMMigration, VMMigrationStatus
-from vmferry_api.policies import MigrationPolicy
+from vmferry_api.conditions import Condition, ConditionType, Status, condition, find_condition
+from vmferry_api.migrations import (
+    AppliedPolicy,
+    AttemptOutcome,
+    Phase,
+    Queue,
+    StepRecord,
+    VMMigration,
+    VMMigrationStatus,
+)
+from vmferry_api.policies import MigrationPolicy, Retry
+from vmferry_operator.decisions.admission import place_in_queue
 from vmferry_operator.decisions.check import (
-    unsupported_in_migration,
+    host_conflicts,
     unsupported_in_policy,
     unsupported_message,
+    usable,
 )
 from vmferry_operator.decisions.conclude import Conclusion, cancel_wanted, cancelled_by, conclude
-from vmferry_operator.decisions.plan import plan, settled
-from vmferry_operator.decisions.ready import Obstacle, bounded, not_begun, obstacle
-from vmferry_operator.decisions.select import NoSelection, Selection, select_policy
+from vmferry_operator.decisions.forecast import forecast
+from vmferry_operator.decisions.occupancy import Others
+from vmferry_operator.decisions.plan import begin, plan
+from vmferry_operator.decisions.ready import SILENCE, Obstacle, bounded, not_begun, obstacle
+from vmferry_operator.decisions.records import settled
+from vmferry_operator.decisions.retries import NextTry, is_last, next_try
+from vmferry_operator.decisions.select import (
+    NoSelection,
+    Selection,
+    select_policy,
+    then_policy_selection,
+)
+from vmferry_operator.decisions.shares import share
 from vmferry_operator.decisions.situations import situation
 
-OWN_FIELDS = ("observed_generation", "phase", "policy", "desired", "forecast", "steps")
+OWN_FIELDS = ("observed_generation", "phase", "policy", "desired", "forecast", "queue", "steps")
 OWN_CONDITIONS = frozenset(
     {
         ConditionType.ACCEPTED,
@@ -32,6 +53,29 @@ OWN_CONDITIONS = frozenset(
 )
 
 
+LOOK_AT_QUEUE = timedelta(seconds=30)
+"""Between two looks at one that waits; what ends wakes those whose turn it is at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a decision needs to know beyond the migration itself."""
+
+    policies: Sequence[MigrationPolicy]
+    nodes: Collection[str] | None = None
+    """Those of the migration's two nodes that exist; None: not known just now."""
+    namespace_labels: Mapping[str, str] | None = None
+    """Of the migration's namespace; None: not known just now."""
+    others: Sequence[VMMigration] = ()
+    """All other migrations."""
+
+    @cached_property
+    def cluster(self) -> Others:
+        """The other migrations with their policies."""
+        policies = {policy.metadata.name: policy for policy in self.policies}
+        return Others(migrations=self.others, policies=policies)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What to write, and when to look again."""
@@ -40,6 +84,8 @@ class Decision:
     """Only the operator's fields and conditions."""
     finalizer: bool
     check_again: timedelta | None
+    delete: bool = False
+    """Its time is over (ttlAfterFinished)."""
 
 
 def own_part(status: VMMigrationStatus) -> VMMigrationStatus:
@@ -50,56 +96,77 @@ def own_part(status: VMMigrationStatus) -> VMMigrationStatus:
     )
 
 
-def decide(
-    migration: VMMigration,
-    policies: Sequence[MigrationPolicy],
-    nodes: Collection[str] | None,
-    *,
-    now: datetime,
-) -> Decision:
+def decide(migration: VMMigration, around: Surroundings, *, now: datetime) -> Decision:
     """The operator's part of the status as it should be.
 
     Args:
         migration: The object as last seen.
-        policies: All policies.
-        nodes: Those of its two nodes that exist; None: not known just now.
+        around: What else was seen.
         now: The time.
     """
     if migration.status.phase is not None and migration.status.phase.terminal:
-        return Decision(status=own_part(migration.status), finalizer=False, check_again=None)
-    return _Reconcile(migration, policies, nodes, now=now).decide()
+        return _over(migration, now=now)
+    return _Reconcile(migration, around, now=now).decide()
+
+
+def report_every(running: int) -> timedelta:
+    """How often each of so many running migrations reports: ten writes a second in all, in steps of two."""
+    return timedelta(seconds=next((each for each in (0.5, 1, 2, 4, 8) if running <= 10 * each), 16))
+
+
+def _over(migration: VMMigration, *, now: datetime) -> Decision:
+    """Nothing more is decided of it; it may be time to delete it."""
+    own = own_part(migration.status)
+    lives = migration.spec.ttl_after_finished
+    ended = find_condition(own.conditions, ConditionType.COMPLETE)
+    if lives is None or ended is None or migration.metadata.deletion_timestamp is not None:
+        return Decision(status=own, finalizer=False, check_again=None)
+    left = ended.last_transition_time + lives - now
+    if left <= timedelta(0):
+        return Decision(status=own, finalizer=False, check_again=None, delete=True)
+    return Decision(status=own, finalizer=False, check_again=left)
 
 
 class _Reconcile:
     """The steps of one reconcile, in order; each returns a decision or leaves it to the next."""
 
-    def __init__(
-        self,
-        migration: VMMigration,
-        policies: Sequence[MigrationPolicy],
-        nodes: Collection[str] | None,
-        *,
-        now: datetime,
-    ) -> None:
+    def __init__(self, migration: VMMigration, around: Surroundings, *, now: datetime) -> None:
         self._migration = migration
-        self._policies = policies
-        self._nodes = nodes
+        self._around = around
         self._now = now
         self._old = migration.status
+        self._situation = situation(migration)
         self._conditions: list[Condition] = []
+        self._retry: Retry | None = None
 
     def decide(self) -> Decision:
-        accepted = self._accepted(select_policy(self._migration.spec, self._policies))
+        accepted = self._accepted(self._selected())
         conclusion = conclude(self._migration)
-        if conclusion is None and cancel_wanted(self._migration):
+        if cancel_wanted(self._migration) and (conclusion is None or conclusion.again):
             conclusion = Conclusion(
                 phase=Phase.CANCELLED,
                 reason="Cancelled",
-                message=f"{cancelled_by(self._migration)} before the start",
+                message=f"{cancelled_by(self._migration)} while nothing ran",
             )
-        if conclusion is not None:
-            return self._go_on(conclusion, None if isinstance(accepted, Obstacle) else accepted)
-        return self._start(accepted)
+        if conclusion is None or (conclusion.again and self._next_try() is not None):
+            return self._start(accepted, conclusion)
+        return self._go_on(conclusion, None if isinstance(accepted, Obstacle) else accepted)
+
+    def _selected(self) -> Selection | NoSelection:
+        """The policy; for the last of several tries the one that the policy names for it."""
+        around = self._around
+        selection = select_policy(self._migration, around.policies, around.namespace_labels)
+        if isinstance(selection, NoSelection):
+            return selection
+        self._retry = selection.spec.retry
+        names_another = self._retry is not None and self._retry.then_policy is not None
+        if names_another and is_last(self._retry, self._situation.failures):
+            return then_policy_selection(selection, self._migration, around.policies)
+        return selection
+
+    def _next_try(self) -> NextTry | None:
+        failures, last = self._situation.failures, self._situation.last_attempt
+        return next_try(self._retry, failures, last, self._migration.metadata.uid)
 
     def _accepted(self, selection: Selection | NoSelection) -> Selection | Obstacle:
         """The policy, or why it or the migration can't be carried out."""
@@ -109,81 +176,134 @@ class _Reconcile:
         if fields:
             what = f"MigrationPolicy {selection.name}"
             return self._refused("NotSupported", unsupported_message(what, fields))
-        fields = unsupported_in_migration(self._migration.spec)
-        if fields:
-            return self._refused("NotSupported", unsupported_message("spec", fields))
-        self._set(ConditionType.ACCEPTED, Status.TRUE, "Accepted", selection.why)
-        return selection
+        conflicts = host_conflicts(selection.spec, self._old.source, self._old.target)
+        refused = next((each for each in conflicts if not each.degrades), None)
+        if refused is not None:
+            return self._refused(refused.rule, f"MigrationPolicy {selection.name}: {refused.message}")
+        told = "; ".join([selection.why, *(each.message for each in conflicts)])
+        self._set(ConditionType.ACCEPTED, Status.TRUE, "Accepted", told)
+        return replace(selection, spec=usable(selection.spec, conflicts))
 
     def _refused(self, reason: str, message: str) -> Obstacle:
         self._set(ConditionType.ACCEPTED, Status.FALSE, reason, message)
         return Obstacle(reason=reason, message=message)
 
-    def _start(self, accepted: Selection | Obstacle) -> Decision:
-        """Not started yet: start it, or say what it waits for."""
-        found = self._hosts_in_the_way()
+    def _start(self, accepted: Selection | Obstacle, failed: Conclusion | None) -> Decision:
+        """No attempt runs: begin the next one, or say what it waits for."""
+        found = self._backoff(failed) or self._hosts_in_the_way(failed)
         if isinstance(accepted, Obstacle):
             return self._wait(found or accepted, None)
         if found is not None:
             return self._wait(found, accepted)
-        planned = plan(accepted.spec, None, None, [], situation(self._migration), now=self._now)
-        self._set(ConditionType.RECONCILING, Status.TRUE, "Starting", "the hosts are ready")
-        return self._decision(
-            Phase.PENDING, accepted, VMMigrationStatus(desired=planned.desired), check_again=None
+        cluster = self._around.cluster
+        queue = place_in_queue(self._migration, accepted.spec, cluster, now=self._now)
+        if queue is not None:
+            message = f"place {queue.position} in the queue: {queue.message}"
+            check_again = self._now + LOOK_AT_QUEUE
+            waiting = Obstacle(reason="Queued", message=message, bounded=False, check_again=check_again)
+            return self._wait(waiting, accepted, queue=queue)
+        desired = begin(
+            accepted.spec,
+            self._old.desired,
+            self._steps(),
+            self._situation,
+            now=self._now,
+            share=share(self._migration, accepted.spec, cluster),
+            report_every=self._report_every(),
         )
+        self._set(ConditionType.RECONCILING, Status.TRUE, "Starting", "the hosts are ready")
+        rest = VMMigrationStatus(desired=desired, steps=self._steps())
+        return self._decision(Phase.PENDING, accepted, rest, check_again=self._now + SILENCE)
 
-    def _hosts_in_the_way(self) -> Obstacle | None:
+    def _backoff(self, failed: Conclusion | None) -> Obstacle | None:
+        """The time that a failed try leaves to what made it fail."""
+        again = self._next_try()
+        if failed is None or again is None or again.at <= self._now:
+            return None
+        message = f"{failed.message}; try {again.number} of {again.of} not before {again.at:%H:%M:%S} UTC"
+        return Obstacle(reason="RetryBackoff", message=message, bounded=False, check_again=again.at)
+
+    def _hosts_in_the_way(self, failed: Conclusion | None) -> Obstacle | None:
         """What the hosts still owe, told as conditions."""
-        found = obstacle(self._migration, self._nodes, now=self._now)
+        found = obstacle(self._migration, self._around.nodes, now=self._now)
         self._tell_target(found)
         if found is not None and not found.of_target and not found.final:
             self._set(ConditionType.ACCEPTED, Status.UNKNOWN, found.reason, found.message)
-        if self._old.desired is None or (found is not None and found.final):
+        if self._old.desired is None or failed is not None or (found is not None and found.final):
             return found
         return not_begun(self._migration, self._old.desired, now=self._now)
 
-    def _wait(self, found: Obstacle, selection: Selection | None) -> Decision:
-        """Not started, and not for ever."""
+    def _wait(self, found: Obstacle, selection: Selection | None, *, queue: Queue | None = None) -> Decision:
+        """No attempt runs, and not for ever."""
         found = bounded(self._migration, found, now=self._now)
         if found.final:
             self._refused(found.reason, found.message)
             conclusion = Conclusion(phase=Phase.FAILED, reason=found.reason, message=found.message)
             return self._end(conclusion, selection)
         self._set(ConditionType.RECONCILING, Status.TRUE, found.reason, found.message)
-        return self._decision(Phase.PENDING, selection, self._old, check_again=found.check_again)
+        last = self._situation.last_attempt
+        restarts = last is not None and last.outcome == AttemptOutcome.RESTARTED
+        rest = self._old.replace(steps=self._steps(), queue=queue, forecast=None)
+        phase = Phase.RUNNING if restarts else Phase.PENDING
+        return self._decision(phase, selection, rest, check_again=found.check_again)
 
     def _go_on(self, conclusion: Conclusion, selection: Selection | None) -> Decision:
-        """Started: plan the next step, or write down how it ended."""
+        """An attempt has begun: plan the next step, or write down how it ended."""
         self._tell_target(None)
         if conclusion.phase.terminal:
             return self._end(conclusion, selection)
         self._set(ConditionType.RECONCILING, Status.TRUE, conclusion.reason, conclusion.message)
-        rest = self._old
-        check_again = None
-        if selection is not None and self._old.desired is not None:
-            planned = plan(
-                selection.spec,
-                self._old.desired,
-                self._old.applied,
-                self._old.steps,
-                situation(self._migration),
-                now=self._now,
-            )
-            rest = VMMigrationStatus(desired=planned.desired, steps=list(planned.steps))
-            check_again = planned.check_again
-        return self._decision(conclusion.phase, selection, rest, check_again=check_again)
+        if selection is None or self._old.desired is None:
+            return self._decision(conclusion.phase, selection, self._old, check_again=None)
+        planned = plan(
+            selection.spec,
+            self._old.desired,
+            self._old.applied,
+            self._old.steps,
+            self._situation,
+            now=self._now,
+            share=share(self._migration, selection.spec, self._around.cluster),
+            report_every=self._report_every(),
+        )
+        expected = forecast(
+            selection.spec,
+            planned.desired,
+            self._situation,
+            planned.outlook,
+            self._old.forecast,
+            now=self._now,
+        )
+        rest = VMMigrationStatus(desired=planned.desired, steps=list(planned.steps), forecast=expected)
+        return self._decision(conclusion.phase, selection, rest, check_again=planned.outlook.check_again)
 
     def _end(self, conclusion: Conclusion, selection: Selection | None) -> Decision:
         """Write the terminal phase."""
         succeeded = conclusion.phase == Phase.SUCCEEDED
         failed = conclusion.phase == Phase.FAILED
-        self._set(ConditionType.COMPLETE, Status.of(succeeded), conclusion.reason, conclusion.message)
-        self._set(ConditionType.FAILED, Status.of(failed), conclusion.reason, conclusion.message)
+        message = conclusion.message
+        if failed and self._situation.failures > 1:
+            message = f"given up after {self._situation.failures} tries (status.attempts): {message}"
+        self._set(ConditionType.COMPLETE, Status.of(succeeded), conclusion.reason, message)
+        self._set(ConditionType.FAILED, Status.of(failed), conclusion.reason, message)
         if failed:
-            self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, conclusion.message)
-        ended = situation(self._migration).ended
-        rest = self._old.replace(steps=settled(self._old.steps, self._old.applied, ended=ended))
-        return self._decision(conclusion.phase, selection, rest, check_again=None)
+            self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, message)
+        self._conditions = [each for each in self._conditions if each.type != ConditionType.RECONCILING]
+        rest = self._old.replace(steps=self._steps(), queue=None, forecast=None)
+        return self._decision(conclusion.phase, selection, rest, check_again=self._migration_ttl())
+
+    def _migration_ttl(self) -> datetime | None:
+        lives = self._migration.spec.ttl_after_finished
+        return None if lives is None else self._now + lives
+
+    def _steps(self) -> list[StepRecord]:
+        return settled(self._old.steps, self._old.applied, self._old.attempts)
+
+    def _report_every(self) -> timedelta:
+        """Changed only where it is too often, or far too seldom: each change is a revision."""
+        running = 1 + sum(1 for _ in self._around.cluster.running())
+        ideal = report_every(running)
+        current = self._old.desired.report_every if self._old.desired else ideal
+        return current if ideal <= current <= 4 * ideal else ideal
 
     def _tell_target(self, found: Obstacle | None) -> None:
         """TargetReady, once something is known of it."""
@@ -225,6 +345,7 @@ class _Reconcile:
                 policy=policy,
                 desired=rest.desired,
                 forecast=rest.forecast,
+                queue=rest.queue,
                 steps=rest.steps,
                 conditions=self._conditions,
             ),

@@ -23,6 +23,10 @@ class Obstacle:
     """It will not go away by waiting."""
     of_target: bool = False
     """It is the target's answer that is missing or negative."""
+    since: datetime | None = None
+    """When the wait began; None: when the condition that tells of it stopped being True."""
+    bounded: bool = True
+    """It is waited for only so long."""
     check_again: datetime | None = None
     """When it will be called something else if it is still there."""
 
@@ -52,18 +56,16 @@ def not_begun(migration: VMMigration, desired: Desired, *, now: datetime) -> Obs
     node = migration.spec.source_node
     since = desired.time or now
     if now - since < SILENCE:
-        return Obstacle(reason="Starting", message=f"waiting for the agent of {node} to start it")
-    return Obstacle(reason="AgentSilent", message=_silent(node, since))
+        message = f"waiting for the agent of {node} to start it"
+        return Obstacle(reason="Starting", message=message, since=since)
+    return Obstacle(reason="AgentSilent", message=_silent(node, since), since=since)
 
 
 def bounded(migration: VMMigration, found: Obstacle, *, now: datetime) -> Obstacle:
     """The same obstacle with an end to the wait."""
-    if found.final:
+    if found.final or not found.bounded:
         return found
-    desired = migration.status.desired
-    since = _since(migration, of_target=found.of_target, now=now)
-    if desired is not None:
-        since = desired.time or now
+    since = found.since or _since(migration, of_target=found.of_target, now=now)
     if now - since >= START_TIMEOUT:
         return replace(
             found,
@@ -108,7 +110,8 @@ def _source_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | Non
 
 def _target_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | None:
     target = migration.status.target
-    if target is None:
+    attempts = migration.status.attempts
+    if target is None or target.after_attempt < (attempts[-1].number if attempts else 0):
         return _no_answer(migration, migration.spec.target_node, of_target=True, now=now)
     if not target.ready:
         message = target.message or f"{migration.spec.target_node} is not ready"

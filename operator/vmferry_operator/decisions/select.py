@@ -1,13 +1,22 @@
-"""Which policy applies to a migration, and why."""
+"""Which policy applies to a migration, and why; and why not the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vmferry_api.migrations import PolicyOverrides, VMMigrationSpec
-from vmferry_api.policies import Bandwidth, DowntimeRamp, MigrationPolicy, MigrationPolicySpec
+from vmferry_api.migrations import PolicyOverrides, VMMigration
+from vmferry_api.policies import (
+    Bandwidth,
+    DowntimeRamp,
+    MigrationPolicy,
+    MigrationPolicySpec,
+)
+from vmferry_operator.decisions.candidates import Candidate, needs, ranked
+from vmferry_operator.decisions.wording import Clause, listed, sentence, shortened_name
 
 BUILT_IN = "(built-in)"
 """The name shown for the built-in default; no object can be called so."""
+LONGEST_WHY = 1024
+"""Characters; `kubectl get -o yaml` is read by people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,65 +37,148 @@ class NoSelection:
     message: str
 
 
-def select_policy(migration: VMMigrationSpec, policies: Sequence[MigrationPolicy]) -> Selection | NoSelection:
-    """policyRef, else the global default, else the built-in default: the agent's own downtime ramp.
+def select_policy(
+    migration: VMMigration,
+    policies: Sequence[MigrationPolicy],
+    namespace_labels: Mapping[str, str] | None,
+) -> Selection | NoSelection:
+    """spec.policyRef, else the best selector that matches, else the global default, else the built-in default.
 
-    Several global defaults are no error: the highest priority wins, then the name.
+    Of several selectors the highest priority wins, then the more specific one, then the name; of several global
+    defaults, which are no error, the highest priority, then the name.
+
+    Args:
+        migration: The migration.
+        policies: All policies.
+        namespace_labels: Of its Namespace; None: not known just now.
     """
-    if migration.policy_ref is not None:
-        name = migration.policy_ref.name
-        named = next((policy for policy in policies if policy.metadata.name == name), None)
-        if named is None:
-            return NoSelection(
-                reason="PolicyNotFound",
-                message=f"spec.policyRef names MigrationPolicy {name}, which does not exist; create it, or "
-                f"change policyRef (there are: {_names(policies) or 'none'})",
-            )
-        return _selected(named, migration, why="named by spec.policyRef")
-    defaults = sorted(
-        (policy for policy in policies if policy.spec.global_default),
-        key=lambda policy: (-policy.spec.priority, policy.metadata.name),
-    )
-    if not defaults:
-        built_in = MigrationPolicySpec(agent_downtime_ramp=DowntimeRamp())
-        return Selection(
-            name=BUILT_IN,
-            generation=None,
-            spec=with_overrides(built_in, migration.overrides),
-            why="built-in default, the agent's downtime ramp: no spec.policyRef, and no policy is the global "
-            "default",
+    candidates = ranked(migration, policies, namespace_labels)
+    if migration.spec.policy_ref is not None:
+        return _referenced(migration, policies, candidates)
+    matching = [each for each in candidates if each.match.certain]
+    winner = matching[0] if matching else None
+    before = candidates[: candidates.index(winner)] if winner is not None else candidates
+    unknown = [each.name for each in before if each.match.namespace_unknown]
+    if unknown:
+        return NoSelection(
+            reason="NamespaceUnknown",
+            message=f"the labels of Namespace {migration.metadata.namespace} can't be read just now; by them "
+            f"it may be for {listed(unknown)}",
         )
-    winner, *others = defaults
-    why = "global default: no spec.policyRef"
-    if others:
-        why += f"; also marked so, but after it by priority, then name: {_names(others)}"
-    return _selected(winner, migration, why=why)
+    not_matching = Clause(intro="not matching", items=needs(candidates))
+    if winner is None:
+        return _by_default(migration, policies, not_matching)
+    after = [each for each in candidates if each is not winner and each.match.unmet is None]
+    behind = [f"{shortened_name(each.name)} ({each.behind(winner)})" for each in after]
+    why = sentence(
+        f"its selector matches (priority {winner.priority})",
+        [Clause(intro="also matching, but after it", items=behind), not_matching],
+        most=LONGEST_WHY,
+    )
+    return _selected(winner.policy, migration, why)
+
+
+def _by_default(
+    migration: VMMigration, policies: Sequence[MigrationPolicy], not_matching: Clause
+) -> Selection:
+    """What holds where no selector matches."""
+    defaults = sorted((policy for policy in policies if policy.spec.global_default), key=_default_rank)
+    if defaults:
+        winner, *after = defaults
+        others = [f"{shortened_name(each.metadata.name)} (priority {each.spec.priority})" for each in after]
+        why = sentence(
+            "global default: no spec.policyRef, no selector matches",
+            [Clause(intro="also marked so, but after it by priority, then name", items=others), not_matching],
+            most=LONGEST_WHY,
+        )
+        return _selected(winner, migration, why)
+    return Selection(
+        name=BUILT_IN,
+        generation=None,
+        spec=with_overrides(
+            MigrationPolicySpec(agent_downtime_ramp=DowntimeRamp()), migration.spec.overrides
+        ),
+        why=sentence(
+            "built-in default, the agent's downtime ramp: no spec.policyRef, no selector matches, and no policy "
+            "is the global default",
+            [not_matching],
+            most=LONGEST_WHY,
+        ),
+    )
+
+
+def then_policy_selection(
+    selection: Selection, migration: VMMigration, policies: Sequence[MigrationPolicy]
+) -> Selection | NoSelection:
+    """The policy of the last try, which the selected policy's retry.thenPolicy names."""
+    retry = selection.spec.retry
+    if retry is None or retry.then_policy is None:
+        return selection
+    named = _find(policies, retry.then_policy)
+    if named is None:
+        return NoSelection(
+            reason="PolicyNotFound",
+            message=f"retry.thenPolicy of MigrationPolicy {selection.name} names {retry.then_policy}, which does "
+            f"not exist; create it, or change thenPolicy (there are: {_names(policies)})",
+        )
+    why = f"retry.thenPolicy of {selection.name}: the last of {retry.attempts} tries"
+    return _selected(named, migration, why)
 
 
 def with_overrides(spec: MigrationPolicySpec, overrides: PolicyOverrides | None) -> MigrationPolicySpec:
-    """The policy with single tunables replaced; a maxDowntime of one's own takes the ramp's place."""
+    """The policy with single tunables replaced.
+
+    A maxDowntime takes the place of a ramp, and is that of an objective, where the policy has one.
+    """
     if overrides is None:
         return spec
     changes: dict[str, object] = {
         name: value
-        for name in ("max_downtime", "stalling_limit", "progress_timeout", "timeout")
+        for name in ("max_downtime", "stalling_limit", "progress_timeout", "timeout", "queue_priority")
         if (value := getattr(overrides, name)) is not None
     }
     if overrides.max_downtime is not None:
         changes["agent_downtime_ramp"] = None
+        if spec.objective is not None:
+            del changes["max_downtime"]
+            changes["objective"] = spec.objective.replace(max_downtime=overrides.max_downtime)
     if overrides.bandwidth is not None:
         base = spec.bandwidth or Bandwidth()
         changes["bandwidth"] = base.replace(**_given(overrides.bandwidth))
     return spec.replace(**changes)
 
 
-def _selected(policy: MigrationPolicy, migration: VMMigrationSpec, *, why: str) -> Selection:
+def _referenced(
+    migration: VMMigration, policies: Sequence[MigrationPolicy], candidates: Sequence[Candidate]
+) -> Selection | NoSelection:
+    name = migration.spec.policy_ref.name if migration.spec.policy_ref else ""
+    named = _find(policies, name)
+    if named is None:
+        return NoSelection(
+            reason="PolicyNotFound",
+            message=f"spec.policyRef names MigrationPolicy {name}, which does not exist; create it, or "
+            f"change policyRef (there are: {_names(policies)})",
+        )
+    others = [shortened_name(each.name) for each in candidates if each.match.certain and each.name != name]
+    passed_over = Clause(intro="it goes before selectors, also of", items=others)
+    return _selected(named, migration, sentence("named by spec.policyRef", [passed_over], most=LONGEST_WHY))
+
+
+def _default_rank(policy: MigrationPolicy) -> tuple[int, str]:
+    return -policy.spec.priority, policy.metadata.name
+
+
+def _selected(policy: MigrationPolicy, migration: VMMigration, why: str) -> Selection:
     return Selection(
         name=policy.metadata.name,
         generation=policy.metadata.generation,
-        spec=with_overrides(policy.spec, migration.overrides),
+        spec=with_overrides(policy.spec, migration.spec.overrides),
         why=why,
     )
+
+
+def _find(policies: Sequence[MigrationPolicy], name: str) -> MigrationPolicy | None:
+    return next((policy for policy in policies if policy.metadata.name == name), None)
 
 
 def _given(bandwidth: Bandwidth) -> dict[str, object]:
@@ -94,4 +186,4 @@ def _given(bandwidth: Bandwidth) -> dict[str, object]:
 
 
 def _names(policies: Sequence[MigrationPolicy]) -> str:
-    return ", ".join(sorted(policy.metadata.name for policy in policies))
+    return listed(sorted(policy.metadata.name for policy in policies)) if policies else "none"

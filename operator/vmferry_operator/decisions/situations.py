@@ -1,47 +1,96 @@
 """Where a running migration stands, as the status tells it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vmferry_api.conditions import ConditionType, Status, find_condition
-from vmferry_api.migrations import Attempt, AttemptOutcome, Phase, VMMigration
+from vmferry_api.features import Feature
+from vmferry_api.migrations import (
+    Attempt,
+    AttemptOutcome,
+    PassRecord,
+    Phase,
+    Progress,
+    SourceReport,
+    TargetReport,
+    VMMigration,
+)
 
 GIB = 2**30
+FAILURES = {AttemptOutcome.FAILED, AttemptOutcome.ABORTED}
+"""The outcomes after which a policy may have it tried again; a restart is none of them, nor a cancel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """What the planner looks at."""
 
-    attempt: Attempt | None
-    """The attempt that runs, if one does."""
-    ended: AttemptOutcome | None
-    """How the last attempt ended; None: it runs, or none has begun."""
+    attempts: Sequence[Attempt]
     memory_pass: int
     stalling_since: datetime | None
     memory: int | None
     """The VM's, in bytes."""
     in_post_copy: bool
-    needed: str
-    """The needed downtime in words, for reasons."""
+    progress: Progress | None
+    """Of the attempt that runs."""
+    post_copy_possible: bool
+    """Both hosts say that they can take part in post-copy."""
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that runs, if one does."""
+        last = self.last_attempt
+        return last if last is not None and last.end is None else None
+
+    @property
+    def last_attempt(self) -> Attempt | None:
+        """The attempt that was begun last."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def first_attempt_of_try(self) -> int:
+        """The number of the attempt that this try began with: restarts belong to the try, a retry is a new one."""
+        failed = [attempt.number for attempt in self.attempts if attempt.outcome in FAILURES]
+        return failed[-1] + 1 if failed else 1
+
+    @property
+    def failures(self) -> int:
+        """How many tries have failed."""
+        return sum(attempt.outcome in FAILURES for attempt in self.attempts)
+
+    @property
+    def needed_downtime(self) -> timedelta | None:
+        """How long the guest would have to stop now."""
+        return self.progress.needed_downtime if self.progress else None
+
+    @property
+    def needed(self) -> str:
+        """The needed downtime in words, for reasons."""
+        needed = self.needed_downtime
+        return "unknown" if needed is None else f"{round(needed.total_seconds() * 1000)} ms"
+
+    @property
+    def passes(self) -> Sequence[PassRecord]:
+        """What the last passes have shown, oldest first."""
+        return self.progress.recent if self.progress else []
 
 
 def situation(migration: VMMigration) -> Situation:
     """Read it from the reports."""
     status = migration.status
-    attempt = status.attempts[-1] if status.attempts and status.attempts[-1].end is None else None
+    running = bool(status.attempts) and status.attempts[-1].end is None
     stalling = find_condition(status.conditions, ConditionType.MIGRATION_STALLING)
     vm = status.source.vm if status.source else None
-    progress = status.progress if attempt else None
-    needed = progress.needed_downtime if progress else None
+    progress = status.progress if running else None
     return Situation(
-        attempt=attempt,
-        ended=status.attempts[-1].outcome if status.attempts else None,
+        attempts=status.attempts,
         memory_pass=progress.memory_pass if progress else 0,
         stalling_since=stalling.last_transition_time if stalling and stalling.status == Status.TRUE else None,
         memory=vm.memory if vm else None,
         in_post_copy=in_post_copy(migration),
-        needed="unknown" if needed is None else f"{round(needed.total_seconds() * 1000)} ms",
+        progress=progress,
+        post_copy_possible=_can_post_copy(status.source) and _can_post_copy(status.target),
     )
 
 
@@ -52,3 +101,7 @@ def in_post_copy(migration: VMMigration) -> bool:
         report is not None and report.vm is not None and (report.vm.reason or "").startswith("PostCopy")
         for report in reports
     )
+
+
+def _can_post_copy(report: SourceReport | TargetReport | None) -> bool:
+    return report is not None and Feature.POST_COPY in (report.features or [])

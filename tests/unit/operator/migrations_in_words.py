@@ -6,6 +6,7 @@ from vmferry_api.conditions import Condition, ConditionType, Status
 from vmferry_api.migrations import (
     Applied,
     Attempt,
+    Desired,
     Progress,
     SourceReport,
     TargetReport,
@@ -14,7 +15,9 @@ from vmferry_api.migrations import (
     VMReport,
     VMState,
 )
-from vmferry_api.policies import MigrationPolicy
+from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
+from vmferry_operator.decisions.plan import begin
+from vmferry_operator.decisions.situations import situation
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GIB = 2**30
@@ -63,6 +66,11 @@ def source(state: VMState = VMState.RUNNING, reason: str = "Booted") -> SourceRe
 def target(*, ready: bool = True, message: str | None = None, seen: VMReport | None = None) -> TargetReport:
     """The target's report."""
     return TargetReport(ready=ready, message=message, connect_uri="qemu+tls://b/system", vm=seen)
+
+
+def first_desired(spec: MigrationPolicySpec) -> Desired:
+    """What a migration starts with."""
+    return begin(spec, None, [], situation(migration(VMMigrationStatus(source=source()))), now=NOW)
 
 
 def waiting(status: VMMigrationStatus | None = None) -> VMMigrationStatus:

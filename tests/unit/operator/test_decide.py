@@ -16,14 +16,15 @@ from vmferry_api.migrations import (
     VMReport,
     VMState,
 )
-from vmferry_operator.decisions.decide import decide
+from vmferry_operator.decisions.decide import Surroundings, decide
 
 NODES = {"node-a", "node-b"}
 READY = VMMigrationStatus(source=source(), target=target())
 
 
 def decided(status=None, policies=(), *, at=0.0, nodes=NODES, metadata=None, **spec):
-    return decide(migration(status, metadata, **spec), policies, nodes, now=after(at))
+    around = Surroundings(policies=policies, nodes=nodes, namespace_labels={})
+    return decide(migration(status, metadata, **spec), around, now=after(at))
 
 
 def told(decision, type_):
@@ -95,10 +96,8 @@ def test_nodes_that_can_t_be_asked_for_do_not_fail_a_migration():
     ("policies", "spec", "reason"),
     [
         ([], {"policyRef": {"name": "x"}}, "PolicyNotFound"),
-        ([policy("p", objective={"maxDowntime": "1s"})], {"policyRef": {"name": "p"}}, "NotSupported"),
-        ([policy("p", retry={}, globalDefault=True)], {}, "NotSupported"),
-        ([], {"ttlAfterFinished": "1h"}, "NotSupported"),
-        ([], {"overrides": {"bandwidth": {"perNode": "1Gi"}}}, "NotSupported"),
+        ([policy("p", postCopyRecovery={})], {"policyRef": {"name": "p"}}, "NotSupported"),
+        ([policy("p", postCopyRecovery={}, globalDefault=True)], {}, "NotSupported"),
     ],
 )
 def test_what_can_t_be_carried_out_as_written_never_starts(policies, spec, reason):

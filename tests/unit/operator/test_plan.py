@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from migrations_in_words import GIB, NOW, after, migration, policy, running, source
+from migrations_in_words import GIB, NOW, after, first_desired, migration, policy, running, source
 
 from vmferry_api.migrations import (
     Applied,
@@ -16,7 +16,8 @@ from vmferry_api.migrations import (
     VMMigrationStatus,
     VMState,
 )
-from vmferry_operator.decisions.plan import Plan, first_desired, plan, total_timeout
+from vmferry_operator.decisions.parameters import total_timeout
+from vmferry_operator.decisions.plan import Plan, plan
 from vmferry_operator.decisions.situations import situation
 
 LADDER = [
@@ -28,7 +29,7 @@ LADDER = [
 
 def started(spec, **changes) -> Desired:
     """What the migration began with, as changed since."""
-    return first_desired(spec, situation(migration(running()))).replace(**changes)
+    return first_desired(spec).replace(**changes)
 
 
 def planned(spec, status: VMMigrationStatus, *, at: float, desired: Desired | None = None) -> Plan:
@@ -48,7 +49,7 @@ def test_a_migration_starts_with_the_policy_s_values():
         timeout={"base": "10s", "perGiB": "5s"},
         steps=LADDER,
     ).spec
-    first = first_desired(spec, situation(migration(VMMigrationStatus(source=source()))))
+    first = first_desired(spec)
     assert (first.revision, first.attempt, first.state) == (1, 1, DesiredState.MIGRATE)
     assert first.max_downtime == timedelta(milliseconds=100)
     assert (first.bandwidth, first.post_copy_bandwidth) == (50 * 2**20, GIB)
@@ -61,17 +62,17 @@ def test_without_a_post_copy_step_post_copy_is_not_even_made_possible():
 
 
 def test_no_step_is_taken_while_the_migration_gets_on():
-    result = planned(policy(steps=LADDER).spec, running(), at=600)
+    result = planned(policy(maxDowntime="100ms", steps=LADDER).spec, running(), at=600)
     assert taken(result) == []
     assert result.desired.revision == 1
-    assert result.check_again is None
+    assert result.outlook.check_again is None
 
 
 def test_a_stalled_step_is_due_so_long_after_stalling_began():
     spec = policy(maxDowntime="100ms", steps=LADDER).spec
     early = planned(spec, running(stalling_since=20), at=29.9)
     assert taken(early) == []
-    assert early.check_again == after(30)
+    assert early.outlook.check_again == after(30)
     due = planned(spec, running(stalling_since=20), at=30)
     assert taken(due) == ["setMaxDowntime 100ms → 150ms"]
     assert due.desired.max_downtime == timedelta(milliseconds=150)
@@ -96,31 +97,31 @@ def record(
 
 
 def test_a_pending_step_is_settled_once_the_agent_has_applied_its_revision():
-    spec = policy(steps=LADDER).spec
+    spec = policy(maxDowntime="100ms", steps=LADDER).spec
     status = running(steps=[record(2, outcome="Pending")], applied=2)
     (settled,) = planned(spec, status, at=31).steps
     assert (settled.outcome, settled.effective) == ("Applied", NOW)
 
 
 def test_while_a_step_is_pending_no_other_is_taken():
-    spec = policy(steps=LADDER).spec
+    spec = policy(maxDowntime="100ms", steps=LADDER).spec
     status = running(stalling_since=0, steps=[record(2, outcome="Pending")], applied=1)
     desired = started(spec, revision=2, max_downtime=timedelta(milliseconds=150))
     assert planned(spec, status, at=900, desired=desired).desired == desired
 
 
 def test_the_next_stalled_step_waits_from_when_the_last_one_took_effect():
-    spec = policy(steps=LADDER).spec
+    spec = policy(maxDowntime="100ms", steps=LADDER).spec
     status = running(stalling_since=20, steps=[record(2, effective=31)], applied=2)
     desired = started(spec, revision=2, max_downtime=timedelta(milliseconds=150))
     early = planned(spec, status, at=40.9, desired=desired)
     assert early.desired == desired
-    assert early.check_again == after(41)
+    assert early.outlook.check_again == after(41)
     assert planned(spec, status, at=41, desired=desired).desired.max_downtime == timedelta(milliseconds=500)
 
 
 def test_what_the_host_refused_is_recorded_and_the_next_step_is_due():
-    spec = policy(steps=LADDER).spec
+    spec = policy(maxDowntime="100ms", steps=LADDER).spec
     desired = started(spec, revision=2, max_downtime=timedelta(milliseconds=150))
     refused = Applied(
         revision=2, attempt=1, time=after(31), errors=[ApplyError(parameter="maxDowntime", message="no")]
@@ -128,7 +129,7 @@ def test_what_the_host_refused_is_recorded_and_the_next_step_is_due():
     status = running(stalling_since=20, steps=[record(2, outcome="Pending")], applied=2).replace(
         applied=refused
     )
-    result = planned(spec, status, at=41, desired=desired)
+    result = planned(spec, status, at=32, desired=desired)
     assert result.steps[0].outcome == "Failed: maxDowntime: no"
     assert result.desired.max_downtime == timedelta(milliseconds=500)
 
@@ -174,10 +175,10 @@ def test_a_step_whose_effect_is_in_force_is_behind():
 
 
 def test_steps_keep_their_distance():
-    spec = policy(minStepInterval="60s", steps=LADDER).spec
+    spec = policy(maxDowntime="100ms", minStepInterval="60s", steps=LADDER).spec
     status = running(stalling_since=20, steps=[record(2, effective=31)], applied=2)
     desired = started(spec, revision=2, max_downtime=timedelta(milliseconds=150))
-    assert planned(spec, status, at=89.9, desired=desired).check_again == after(90)
+    assert planned(spec, status, at=89.9, desired=desired).outlook.check_again == after(90)
     assert planned(spec, status, at=90, desired=desired).desired.revision == 3
 
 

@@ -6,13 +6,22 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from migrations_in_words import NOW, after, migration, policy, running
+from migrations_in_words import NOW, after, first_desired, migration, policy, running
 
-from vmferry_api.migrations import Applied, ApplyError, AttemptOutcome, Desired, StepRecord
+from vmferry_api.migrations import (
+    Applied,
+    ApplyError,
+    Attempt,
+    AttemptOutcome,
+    Desired,
+    StepRecord,
+)
 from vmferry_api.policies import MigrationPolicySpec
-from vmferry_operator.decisions.plan import MAX_RECORDS, Plan, first_desired, plan, settled
+from vmferry_operator.decisions.plan import Plan, plan
+from vmferry_operator.decisions.records import MAX_RECORDS, settled
 from vmferry_operator.decisions.situations import situation
 
+RUNS = Attempt(number=1, start=NOW)
 GAVE_UP = AttemptOutcome.ABORTED
 STALLED = {"stalled": "10s"}
 TO_150 = {"after": STALLED, "setMaxDowntime": "150ms"}
@@ -27,7 +36,7 @@ def spec(*steps: dict[str, object], **fields: object) -> MigrationPolicySpec:
 
 
 def begun(of: MigrationPolicySpec) -> Desired:
-    return first_desired(of, situation(migration(running())))
+    return first_desired(of)
 
 
 def step(number: int, revision: int, action: str, **fields: object) -> StepRecord:
@@ -70,7 +79,7 @@ def test_it_is_looked_at_again_when_the_first_of_the_steps_that_may_be_taken_is_
 ) -> None:
     result = planned(spec(*steps), at=at, stalling_since=stalling_since)
     assert list(result.steps) == []
-    assert result.check_again == (None if look_again_at is None else after(look_again_at))
+    assert result.outlook.check_again == (None if look_again_at is None else after(look_again_at))
 
 
 def test_of_several_steps_that_are_due_the_first_in_the_list_is_taken_and_no_other() -> None:
@@ -85,7 +94,7 @@ def test_of_several_steps_that_are_due_the_first_in_the_list_is_taken_and_no_oth
 def test_stalling_that_comes_and_goes_counts_from_when_it_came_last() -> None:
     result = planned(spec(TO_150), at=100, stalling_since=95)
     assert list(result.steps) == []
-    assert result.check_again == after(105)
+    assert result.outlook.check_again == after(105)
 
 
 def test_without_a_cap_there_is_no_bandwidth_to_raise() -> None:
@@ -95,14 +104,14 @@ def test_without_a_cap_there_is_no_bandwidth_to_raise() -> None:
     assert [taken.step for taken in result.steps] == [2]
 
 
-def test_the_ramp_ends_where_a_step_sets_the_downtime() -> None:
+def test_the_ramp_ends_where_an_edit_puts_a_ladder_in_its_place() -> None:
     ramp = policy(agentDowntimeRamp={"max": "500ms"}).spec
     ladder = spec(TO_150)
     seen = situation(migration(running(stalling_since=0)))
     result = plan(ladder, begun(ramp), None, [], seen, now=after(10))
     assert result.desired.agent_downtime_ramp is None
     assert result.desired.max_downtime == timedelta(milliseconds=150)
-    assert result.steps[-1].action == "setMaxDowntime the agent's ramp → 150ms"
+    assert result.steps[-1].action == "setMaxDowntime 100ms → 150ms"
 
 
 @pytest.mark.parametrize(
@@ -128,9 +137,10 @@ def test_an_edited_limit_is_followed_with_one_revision_and_no_step(
 
 def test_an_edited_ladder_goes_on_from_where_the_migration_stands() -> None:
     stands = begun(spec(TO_150)).replace(max_downtime=timedelta(milliseconds=500), revision=3)
+    trail = [step(2, 3, "setMaxDowntime 150ms → 500ms", value="500ms", outcome="Applied", effective=NOW)]
     edited = spec(TO_150, TO_500, {"after": STALLED, "setMaxDowntime": "2s"})
     seen = situation(migration(running(stalling_since=0)))
-    result = plan(edited, stands, None, [], seen, now=after(100))
+    result = plan(edited, stands, None, trail, seen, now=after(100))
     assert result.desired.max_downtime == timedelta(seconds=2)
     assert result.steps[-1].step == 3
 
@@ -152,28 +162,30 @@ def test_an_edited_ladder_goes_on_from_where_the_migration_stands() -> None:
 def test_a_step_s_outcome_is_the_agent_s_answer_and_written_once(
     record: StepRecord, applied: Applied | None, ended: AttemptOutcome | None, outcome: str
 ) -> None:
-    assert settled([record], applied, ended=ended)[0].outcome == outcome
+    assert settled([record], applied, [RUNS.replace(outcome=ended, end=ended and NOW)])[0].outcome == outcome
 
 
 def test_a_long_refusal_fits_into_the_record() -> None:
     told = answer(2).replace(errors=[ApplyError(parameter="maxDowntime", message="x" * 4000)])
-    assert len(settled([step(1, 2, "setMaxDowntime")], told, ended=None)[0].outcome) == 1024
+    assert len(settled([step(1, 2, "setMaxDowntime")], told, [RUNS])[0].outcome) == 1024
 
 
 def test_a_step_has_not_failed_by_what_an_earlier_step_was_refused() -> None:
     earlier = step(1, 2, "setBandwidth 50Mi → 400Mi", outcome="Failed: bandwidth: no", effective=after(20))
     later = step(2, 3, "setMaxDowntime 100ms → 150ms")
-    assert settled([earlier, later], answer(3, "bandwidth"), ended=None)[1].outcome == "Applied"
+    assert settled([earlier, later], answer(3, "bandwidth"), [RUNS])[1].outcome == "Applied"
 
 
 def test_a_refusal_is_seen_though_the_policy_was_edited_before_the_agent_answered() -> None:
     record = step(1, 2, "setMaxDowntime 100ms → 150ms")
-    outcome = settled([record], answer(3, "maxDowntime"), ended=None)[0].outcome
+    outcome = settled([record], answer(3, "maxDowntime"), [RUNS])[0].outcome
     assert outcome.startswith("Failed: maxDowntime")
 
 
 def test_the_audit_trail_is_bounded_and_the_oldest_go_first() -> None:
-    old = [step(1, number, "old", outcome="Applied", effective=NOW) for number in range(1, MAX_RECORDS + 1)]
+    old = [
+        step(1, number, "suspend", outcome="Applied", effective=NOW) for number in range(1, MAX_RECORDS + 1)
+    ]
     seen = situation(migration(running(stalling_since=0)))
     ladder = spec(TO_150)
     result = plan(ladder, begun(ladder).replace(revision=MAX_RECORDS), None, old, seen, now=after(100))
@@ -200,7 +212,7 @@ def test_steps_keep_their_distance_and_each_is_taken_once_in_order(
         told = Applied(revision=desired.revision, attempt=1, time=after(now))
         seen = situation(migration(running(stalling_since=0)))
         result = plan(ladder, desired, told, records, seen, now=after(now))
-        assert result.check_again is None or result.check_again > after(now)
+        assert result.outlook.check_again is None or result.outlook.check_again > after(now)
         desired, records = result.desired, list(result.steps)
     gaps = [(later.time - sooner.time).total_seconds() for sooner, later in itertools.pairwise(records)]
     assert all(gap >= max(interval, 10) for gap in gaps)

@@ -23,10 +23,15 @@ from vmferry_api.migrations import (
     VMState,
 )
 from vmferry_api.policies import MigrationPolicy
-from vmferry_operator.decisions.decide import OWN_FIELDS, Decision, decide, own_part
+from vmferry_operator.decisions.decide import OWN_FIELDS, Decision, Surroundings, decide, own_part
 
 NODES = {"node-a", "node-b"}
 READY = VMMigrationStatus(source=source(), target=target())
+
+
+def around(policies: Sequence[MigrationPolicy], nodes: set[str] | None = NODES) -> Surroundings:
+    """No other migrations."""
+    return Surroundings(policies=policies, nodes=nodes, namespace_labels={})
 
 
 class Life:
@@ -39,7 +44,7 @@ class Life:
 
     def decide(self, at: float) -> VMMigration:
         """One reconcile at so many seconds after the creation, and what is then stored."""
-        self.last = decide(self.migration, self.policies, NODES, now=after(at))
+        self.last = decide(self.migration, around(self.policies), now=after(at))
         self.migration = written(self.migration, self.last)
         return self.migration
 
@@ -294,9 +299,9 @@ def test_deciding_again_on_what_was_written_changes_nothing(
 ) -> None:
     spec: dict[str, object] = {"cancel": cancel, **({"policyRef": {"name": "x"}} if named else {})}
     before = stored(migration(status, **spec))
-    first = decide(before, [LADDER], known, now=after(at))
+    first = decide(before, around([LADDER], known), now=after(at))
     after_it = written(before, first)
-    second = decide(after_it, [LADDER], known, now=after(at))
+    second = decide(after_it, around([LADDER], known), now=after(at))
     part = (*OWN_FIELDS, "conditions")
     has_just_begun = before.status.desired is None and first.status.desired is not None
     if not has_just_begun:  # the message of Reconciling tells the start itself, then what it waits for
@@ -340,8 +345,8 @@ def test_whatever_is_reported_revisions_only_grow_and_a_terminal_phase_stays(
 
 def test_the_finalizer_is_held_until_the_end_of_an_object_that_is_being_deleted() -> None:
     held = {"deletionTimestamp": NOW, "finalizers": ["someone.else/x", FINALIZER]}
-    assert decide(migration(running(), held), [LADDER], NODES, now=after(1)).finalizer
+    assert decide(migration(running(), held), around([LADDER]), now=after(1)).finalizer
     over = Attempt(number=1, start=NOW, end=after(1), outcome=AttemptOutcome.CANCELLED)
-    ended = decide(migration(running(attempts=[over]), held), [LADDER], NODES, now=after(2))
+    ended = decide(migration(running(attempts=[over]), held), around([LADDER]), now=after(2))
     assert ended.status.phase == Phase.CANCELLED
     assert not ended.finalizer

@@ -1,0 +1,96 @@
+"""What the operator asks the API server about other kinds of objects, remembered for a moment."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Generic, TypeVar
+
+from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api
+
+from vmferry_kube.clients import REQUEST_TIMEOUT
+
+_logger = logging.getLogger(__name__)
+
+REMEMBERED = 5.0
+"""Seconds; so long an answer serves all migrations that ask."""
+_NOT_FOUND = 404
+
+Answer = TypeVar("Answer")
+
+
+class ClusterFacts:
+    """Nodes and Namespaces.
+
+    Args:
+        client: The connection to the API server.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, client: ApiClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+        core = CoreV1Api(client)
+        self._nodes = _Remembered("Node", core.read_node, lambda _: True, clock)
+        self._namespaces = _Remembered("Namespace", core.read_namespace, _labels, clock)
+
+    async def existing_nodes(self, names: Collection[str]) -> Collection[str] | None:
+        """Those of these nodes that exist; None: not known just now."""
+        existing = set()
+        for name in names:
+            try:
+                found = await self._nodes.get(name)
+            except UnknownError:
+                return None
+            if found:
+                existing.add(name)
+        return existing
+
+    async def namespace_labels(self, name: str) -> Mapping[str, str] | None:
+        """The labels of a Namespace; None: not known just now."""
+        try:
+            return await self._namespaces.get(name) or {}
+        except UnknownError:
+            return None
+
+
+class UnknownError(Exception):
+    """The API server could not be asked."""
+
+
+class _Remembered(Generic[Answer]):
+    """What was read of the objects of a kind, for a moment."""
+
+    def __init__(
+        self,
+        kind: str,
+        read: Callable[..., Awaitable[Any]],
+        keep: Callable[[Any], Answer],
+        clock: Callable[[], float],
+    ) -> None:
+        self._kind = kind
+        self._read: Callable[..., Awaitable[Any]] = read
+        self._keep: Callable[[Any], Answer] = keep
+        self._clock: Callable[[], float] = clock
+        self._answers: dict[str, tuple[float, Answer | None]] = {}
+
+    async def get(self, name: str) -> Answer | None:
+        """What was kept of the object; None: there is none.
+
+        Raises:
+            UnknownError: It can't be asked for.
+        """
+        until, answer = self._answers.get(name, (0.0, None))
+        if self._clock() < until:
+            return answer
+        try:
+            answer = self._keep(await self._read(name, _request_timeout=REQUEST_TIMEOUT))
+        except ApiException as error:
+            if error.status != _NOT_FOUND:
+                _logger.warning("can't look for %s %s: %s %s", self._kind, name, error.status, error.reason)
+                raise UnknownError(name) from error
+            answer = None
+        if answer is not None:  # what is missing may come at any moment
+            self._answers[name] = (self._clock() + REMEMBERED, answer)
+        return answer
+
+
+def _labels(namespace: Any) -> Mapping[str, str]:  # noqa: ANN401 - the client's untyped object
+    return namespace.metadata.labels or {}

@@ -1,0 +1,55 @@
+"""Which migrations take part of what hosts can bear, and what of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vmferry_api.migrations import AttemptOutcome, VMMigration
+from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
+from vmferry_operator.decisions.select import with_overrides
+
+
+def occupies(migration: VMMigration) -> bool:
+    """Whether it runs, or may be about to: from the order to start until both hosts have said how it ended."""
+    status = migration.status
+    if status.desired is None or (status.phase is not None and status.phase.terminal):
+        return False
+    last = status.attempts[-1] if status.attempts else None
+    if last is None or last.outcome in {None, AttemptOutcome.COMPLETED}:
+        return True
+    return status.desired.attempt > last.number
+
+
+def waits(migration: VMMigration) -> bool:
+    """Whether it waits for its turn."""
+    phase = migration.status.phase
+    return migration.status.queue is not None and not (phase is not None and phase.terminal)
+
+
+def vm_keys(migration: VMMigration) -> frozenset[tuple[str, str]]:
+    """What tells whether two migrations are of the same VM: its UUID, once known, and its name on its source."""
+    source = migration.status.source
+    uuid = source.vm.uuid if source and source.vm else None
+    named = (migration.spec.source_node, migration.spec.vm)
+    return frozenset({named, ("uuid", uuid)} if uuid else {named})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Others:
+    """The cluster's other migrations, and the policies that they go by."""
+
+    migrations: Sequence[VMMigration]
+    policies: Mapping[str, MigrationPolicy]
+
+    def running(self) -> Iterable[VMMigration]:
+        """Those that take part of what hosts can bear."""
+        return (each for each in self.migrations if occupies(each))
+
+    def waiting(self) -> Iterable[VMMigration]:
+        """Those that wait for their turn."""
+        return (each for each in self.migrations if waits(each))
+
+    def policy_of(self, migration: VMMigration) -> MigrationPolicySpec:
+        """The policy that it was last found to go by, with its overrides; the defaults where that is gone."""
+        applied = migration.status.policy
+        policy = self.policies.get(applied.name) if applied else None
+        return with_overrides(policy.spec if policy else MigrationPolicySpec(), migration.spec.overrides)

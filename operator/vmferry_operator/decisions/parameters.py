@@ -1,0 +1,172 @@
+"""What should be in force: a function of the policy, what was decided so far, and where the migration stands."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from vmferry_api.durations import parse_duration, whole_milliseconds
+from vmferry_api.migrations import Desired, DesiredState, MigrationTechnique, StepRecord
+from vmferry_api.policies import (
+    AutoConverge,
+    MigrationPolicySpec,
+    Objective,
+    StartOptions,
+    Technique,
+    Throttle,
+    Timeout,
+)
+from vmferry_api.quantities import parse_quantity
+from vmferry_operator.decisions import records
+from vmferry_operator.decisions.actions import ActionName
+from vmferry_operator.decisions.situations import GIB, Situation
+
+DEFAULT_MAX_DOWNTIME = timedelta(milliseconds=300)
+"""QEMU's own."""
+BUDGET = 0.9
+"""Of an objective's maxDowntime this part is granted: the real downtime exceeds QEMU's limit by up to a tenth."""
+THROTTLES = {
+    Throttle.GENTLE: AutoConverge(initial=40, increment=30),
+    Throttle.HARD: AutoConverge(initial=90, increment=9),
+}
+"""However hard, auto-converge costs a guest about the time to send its hot set once: the harder, the sooner."""
+
+
+def parameters(
+    policy: MigrationPolicySpec,
+    current: Desired | None,
+    steps: Sequence[StepRecord],
+    situation: Situation,
+    *,
+    attempt: int,
+    share: int | None,
+    report_every: timedelta,
+) -> Desired:
+    """The parameters, computed anew; revision, time and reason are those of `current`.
+
+    Args:
+        policy: The policy with the migration's overrides.
+        current: What was wanted last: what QEMU fixes at a start stays as it was started.
+        steps: The audit trail.
+        situation: Where the migration stands.
+        attempt: The attempt that is wanted.
+        share: This migration's share of its nodes' bandwidth; None: no limit.
+        report_every: How often progress is to be reported.
+    """
+    this_try = [step for step in records.since(steps, situation.first_attempt_of_try) if records.stands(step)]
+    this_attempt = {records.action(step).name for step in records.since(this_try, attempt)}
+    started = current if current is not None and current.attempt == attempt else None
+    ramp = policy.agent_downtime_ramp
+    post_copy = situation.in_post_copy or ActionName.SWITCH_TO_POST_COPY in this_attempt
+    return Desired(
+        revision=current.revision if current else 1,
+        state=DesiredState.ABORT if ActionName.ABORT in this_attempt else DesiredState.MIGRATE,
+        attempt=attempt,
+        technique=MigrationTechnique.POST_COPY if post_copy else MigrationTechnique.PRE_COPY,
+        post_copy_allowed=started.post_copy_allowed if started else keeps_post_copy_open(policy, situation),
+        suspend=ActionName.SUSPEND in this_attempt,
+        max_downtime=None if ramp else max_downtime(policy, this_try),
+        agent_downtime_ramp=ramp,
+        bandwidth=bandwidth(policy, this_try),
+        share=share,
+        post_copy_bandwidth=policy.bandwidth.post_copy if policy.bandwidth else None,
+        start=started.start if started else start_options(policy, this_try),
+        stalling_limit=policy.stalling_limit,
+        progress_timeout=policy.progress_timeout,
+        timeout=total_timeout(policy.timeout, situation.memory),
+        report_every=report_every,
+        reason=current.reason if current else "the policy's start",
+        time=current.time if current else None,
+    )
+
+
+def max_downtime(policy: MigrationPolicySpec, steps: Sequence[StepRecord]) -> timedelta:
+    """What the policy grants at first, or what a step has raised it to, as far as the policy still goes."""
+    base = base_downtime(policy)
+    raised = [parse_duration(value) for value in _values(steps, ActionName.SET_MAX_DOWNTIME)]
+    if not raised:
+        return base
+    return max(base, min(raised[-1], highest_downtime(policy)))
+
+
+def base_downtime(policy: MigrationPolicySpec) -> timedelta:
+    """What is granted at first."""
+    objective = policy.objective
+    if objective is None:
+        return policy.max_downtime or DEFAULT_MAX_DOWNTIME
+    most = budget(objective)
+    return most if objective.preferred_downtime is None else min(objective.preferred_downtime, most)
+
+
+def budget(objective: Objective) -> timedelta:
+    """The most that QEMU is given, so that the real downtime stays within the objective's."""
+    return whole_milliseconds(objective.max_downtime * BUDGET)
+
+
+def highest_downtime(policy: MigrationPolicySpec) -> timedelta:
+    """The most that the policy may come to grant."""
+    if policy.objective is not None:
+        return budget(policy.objective)
+    rungs = [step.set_max_downtime for step in policy.steps or [] if step.set_max_downtime is not None]
+    return max([base_downtime(policy), *rungs])
+
+
+def bandwidth(policy: MigrationPolicySpec, steps: Sequence[StepRecord]) -> int | None:
+    """The cap of the policy, or what a step has raised it to, as far as the policy still goes; None: no cap."""
+    base = policy.bandwidth.per_migration if policy.bandwidth else None
+    raised = [parse_quantity(value) for value in _values(steps, ActionName.SET_BANDWIDTH)]
+    if base is None or not raised:
+        return base
+    rungs = [step.set_bandwidth for step in policy.steps or [] if step.set_bandwidth is not None]
+    return max(base, min(raised[-1], max([base, *rungs])))
+
+
+def start_options(policy: MigrationPolicySpec, steps: Sequence[StepRecord]) -> StartOptions | None:
+    """The policy's, with those of the last step `restart` over them; None: QEMU's own."""
+    base = policy.start
+    objective = policy.objective
+    if objective is not None and _throttles_from_the_start(objective):
+        base = base or StartOptions()
+        if base.auto_converge is None:
+            base = base.replace(auto_converge=THROTTLES[objective.throttle])
+    restarts = _values(steps, ActionName.RESTART)
+    if not restarts:
+        return base
+    given = StartOptions.model_validate_json(restarts[-1])
+    changes = {
+        name: value for name in StartOptions.model_fields if (value := getattr(given, name)) is not None
+    }
+    return (base or StartOptions()).replace(**changes)
+
+
+def _throttles_from_the_start(objective: Objective) -> bool:
+    """A restart would cost a first pass; but where post-copy is allowed that is cheaper for the guest."""
+    return Technique.AUTO_CONVERGE in objective.allow and Technique.POST_COPY not in objective.allow
+
+
+def allows_post_copy(policy: MigrationPolicySpec) -> bool:
+    """Whether the policy may come to want post-copy."""
+    if policy.objective is not None:
+        return Technique.POST_COPY in policy.objective.allow
+    return any(step.switch_to_post_copy is not None for step in policy.steps or [])
+
+
+def keeps_post_copy_open(policy: MigrationPolicySpec, situation: Situation) -> bool:
+    """Whether to start so that post-copy stays possible.
+
+    It costs nothing until it is used, so it is kept open for an edit of the policy wherever both hosts can do it.
+    Parallel connections exclude it before QEMU 10.1.
+    """
+    parallel = policy.start is not None and policy.start.parallel_connections is not None
+    return allows_post_copy(policy) or (situation.post_copy_possible and not parallel)
+
+
+def total_timeout(timeout: Timeout | None, memory: int | None) -> timedelta | None:
+    """The bound on an attempt for a VM of so many bytes; None: no bound."""
+    if timeout is None:
+        return None
+    total = timeout.base + timeout.per_gib * ((memory or 0) / GIB)
+    return whole_milliseconds(total) or None
+
+
+def _values(steps: Sequence[StepRecord], name: ActionName) -> list[str]:
+    actions = (records.action(step) for step in steps)
+    return [each.value for each in actions if each.name == name and each.value is not None]

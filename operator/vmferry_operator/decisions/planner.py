@@ -1,0 +1,216 @@
+"""The planner of an objective: the cheapest way that it allows, chosen from what the passes show.
+
+What it rests on was measured (docs/design.md §4): at a low limit the needed downtime is no floor, so the budget
+is granted before anything is called hopeless; it is granted once, not by a ladder; a verdict takes both whole
+passes and time; waiting is judged by the estimated end; post-copy is cheap early and dear late.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from vmferry_api.durations import format_duration
+from vmferry_api.migrations import Attempt, Desired, PassRecord, StepRecord
+from vmferry_api.policies import Objective, Otherwise, PostCopyTiming, StartOptions, Technique
+from vmferry_operator.decisions import records
+from vmferry_operator.decisions.actions import (
+    Action,
+    ActionName,
+    Move,
+    Outlook,
+    restart,
+    set_max_downtime,
+)
+from vmferry_operator.decisions.parameters import THROTTLES, budget
+from vmferry_operator.decisions.situations import Situation
+from vmferry_operator.decisions.trend import Trend, trend
+
+JUDGE_AFTER = timedelta(seconds=2.5)
+"""Time at the full budget before anything is called hopeless; and at least one whole pass."""
+BEYOND_PROBING = 3.3
+"""A needed downtime of so many budgets will not fit by granting the budget (a cyclic writer's falls to 0.3)."""
+PATIENCE = timedelta(seconds=30)
+PATIENCE_IN_PASSES = 10
+"""So long, or so many times the first pass, it may take to converge: waiting costs bytes and guest time."""
+FULL_THROTTLE = 99
+"""Percent; QEMU's most."""
+
+
+def next_move(
+    objective: Objective,
+    desired: Desired,
+    steps: Sequence[StepRecord],
+    situation: Situation,
+    attempt: Attempt,
+    *,
+    now: datetime,
+) -> Outlook:
+    """What is due now for the objective, or when to look again.
+
+    Args:
+        objective: What matters.
+        desired: What is wanted so far.
+        steps: The audit trail of this try.
+        situation: Where the migration stands.
+        attempt: The attempt that runs.
+        now: The time.
+    """
+    return _Planner(objective, desired, steps, situation, attempt, now=now).outlook()
+
+
+def patience(first_pass: timedelta, deadline: timedelta | None, elapsed: timedelta) -> timedelta:
+    """How long it may still take to converge.
+
+    Args:
+        first_pass: How long the first pass took.
+        deadline: The objective's, since the start of the attempt.
+        elapsed: Since then.
+    """
+    most = max(PATIENCE, first_pass * PATIENCE_IN_PASSES)
+    return most if deadline is None else min(most, deadline - elapsed)
+
+
+class _Planner:
+    """One look at one migration."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        desired: Desired,
+        steps: Sequence[StepRecord],
+        situation: Situation,
+        attempt: Attempt,
+        *,
+        now: datetime,
+    ) -> None:
+        self._objective = objective
+        self._desired = desired
+        self._steps = steps
+        self._situation = situation
+        self._attempt = attempt
+        self._now = now
+        self._budget = budget(objective)
+        self._granted = desired.max_downtime or self._budget
+
+    def outlook(self) -> Outlook:
+        passes = self._situation.passes
+        if self._deadline is not None and self._now >= self._deadline:
+            within = format_duration(self._objective.complete_within or timedelta(0))
+            return self._without_waiting(f"completeWithin {within} is over")
+        seen = trend(passes)
+        if seen is None or seen.needed <= self._granted:
+            return self._until_deadline()
+        if self._objective.post_copy == PostCopyTiming.AFTER_FIRST_PASS and self._has_post_copy():
+            return self._move(Action(name=ActionName.SWITCH_TO_POST_COPY), f"the first pass is over ({seen})")
+        if self._granted < self._budget:
+            return self._at_preferred(passes, seen)
+        return self._at_budget(passes)
+
+    def _at_preferred(self, passes: Sequence[PassRecord], seen: Trend) -> Outlook:
+        """The preferred downtime holds while it can be expected to do; then the budget is granted, once."""
+        if seen.ratio is None or self._will_fit(seen, self._granted, passes):
+            return self._until_deadline("grant the budget if it does not get there")
+        if seen.needed > self._budget * BEYOND_PROBING and not self._will_fit(seen, self._budget, passes):
+            return self._hopeless(f"{seen}: too far above the budget of {format_duration(self._budget)}")
+        return self._move(
+            set_max_downtime(self._budget),
+            f"not converging to {format_duration(self._granted)} in time ({seen})",
+        )
+
+    def _at_budget(self, passes: Sequence[PassRecord]) -> Outlook:
+        """The verdict, once there was a whole pass and some time at the budget."""
+        since = self._at_budget_since(passes)
+        judged = [each for each in passes if self._attempt.start + each.elapsed >= since]
+        seen = trend(judged)
+        if seen is None or seen.ratio is None:
+            return self._until_deadline("judge the needed downtime at the full budget")
+        if self._now < since + JUDGE_AFTER:
+            return self._until_deadline(
+                "judge the needed downtime at the full budget", at=since + JUDGE_AFTER
+            )
+        if self._will_fit(seen, self._granted, passes):
+            return self._until_deadline()
+        return self._hopeless(f"not converging to the budget of {format_duration(self._granted)} ({seen})")
+
+    def _at_budget_since(self, passes: Sequence[PassRecord]) -> datetime:
+        granted = [
+            step.effective
+            for step in records.since(self._steps, self._attempt.number)
+            if records.action(step).name == ActionName.SET_MAX_DOWNTIME and step.effective is not None
+        ]
+        return max([self._attempt.start + passes[0].elapsed, *granted]) if passes else self._now
+
+    def _hopeless(self, why: str) -> Outlook:
+        """What is allowed, the cheapest first."""
+        if self._has_post_copy():
+            return self._move(Action(name=ActionName.SWITCH_TO_POST_COPY), why)
+        throttled = self._throttle(why)
+        if throttled is not None:
+            return throttled
+        last = self._last_resort()
+        if last is None:
+            return self._until_deadline()
+        if self._situation.stalling_since is None:
+            return self._until_deadline(f"{last.name} once it is stalling")
+        return self._move(last, why)
+
+    def _throttle(self, why: str) -> Outlook | None:
+        """Auto-converge: wait while it can still press harder, or start again with it; None: it is no way out."""
+        if Technique.AUTO_CONVERGE not in self._objective.allow:
+            return None
+        if self._desired.start is not None and self._desired.start.auto_converge is not None:
+            progress = self._situation.progress
+            pressing = progress is None or (progress.throttle or 0) < FULL_THROTTLE
+            return self._until_deadline("auto-converge presses harder") if pressing else None
+        again = restart(StartOptions(auto_converge=THROTTLES[self._objective.throttle]))
+        if self._was_done(again) or self._situation.in_post_copy:
+            return None
+        return self._move(again, why)
+
+    def _without_waiting(self, why: str) -> Outlook:
+        """The deadline has passed: what ends it for certain, where that is allowed."""
+        last = Action(name=ActionName.SWITCH_TO_POST_COPY) if self._has_post_copy() else self._last_resort()
+        return Outlook() if last is None else self._move(last, why)
+
+    def _last_resort(self) -> Action | None:
+        suspend = Action(name=ActionName.SUSPEND)
+        if self._desired.suspend:
+            return None
+        if Technique.SUSPEND in self._objective.allow and not self._was_refused(suspend):
+            return suspend
+        return Action(name=ActionName.ABORT) if self._objective.otherwise == Otherwise.ABORT else None
+
+    def _has_post_copy(self) -> bool:
+        return (
+            Technique.POST_COPY in self._objective.allow
+            and self._desired.post_copy_allowed
+            and not self._was_refused(Action(name=ActionName.SWITCH_TO_POST_COPY))
+        )
+
+    def _was_refused(self, action: Action) -> bool:
+        return self._recorded(action, records.refused)
+
+    def _was_done(self, action: Action) -> bool:
+        return self._recorded(action, lambda _: True)
+
+    def _recorded(self, action: Action, counts: Callable[[StepRecord], bool]) -> bool:
+        return any(records.action(step) == action and counts(step) for step in self._steps)
+
+    def _will_fit(self, seen: Trend, granted: timedelta, passes: Sequence[PassRecord]) -> bool:
+        time = seen.time_to(granted)
+        if time is None:
+            return False
+        elapsed = self._now - self._attempt.start
+        return time <= patience(passes[0].elapsed, self._objective.complete_within, elapsed)
+
+    @property
+    def _deadline(self) -> datetime | None:
+        within = self._objective.complete_within
+        return None if within is None else self._attempt.start + within
+
+    def _move(self, action: Action, trigger: str) -> Outlook:
+        return Outlook(move=Move(action=action, trigger=trigger))
+
+    def _until_deadline(self, next_action: str | None = None, *, at: datetime | None = None) -> Outlook:
+        """Nothing now; the next report may change it, and the deadline will."""
+        times = [moment for moment in (at, self._deadline) if moment is not None]
+        return Outlook(check_again=min(times, default=None), next_action=next_action)

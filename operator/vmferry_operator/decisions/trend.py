@@ -1,0 +1,67 @@
+"""Where the needed downtime is heading: the judgement that planner and forecast share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vmferry_api.durations import format_duration
+from vmferry_api.migrations import PassRecord
+
+WINDOW = 5
+"""Passes that are looked at: a lucky outlier must not count for ever."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """How the needed downtime changes from pass to pass."""
+
+    needed: timedelta
+    """As of the start of the last pass."""
+    ratio: float | None
+    """By which it changes a pass, over the window; None: there was only one pass to look at."""
+    floor: timedelta
+    """The low end of the window: its second lowest value, where there are enough to leave an outlier out."""
+    passes: int
+    """In the window."""
+
+    def time_to(self, granted: timedelta) -> timedelta | None:
+        """How long until it fits into the granted downtime; None: never at this rate, or not to be said yet.
+
+        Each pass lasts as long as the needed downtime as of its start, so that the passes' times are a geometric
+        series.
+        """
+        if self.needed <= granted:
+            return timedelta(0)
+        if self.ratio is None or self.ratio >= 1:
+            return None
+        return (self.needed - granted) / (1 - self.ratio)
+
+    def __str__(self) -> str:
+        """The figures, for reasons."""
+        text = f"needed downtime {format_duration(_to_10_ms(self.needed))}"
+        if self.ratio is None:
+            return text
+        return f"{text}, {self.ratio - 1:+.1%} a pass over {self.passes} passes"
+
+
+def trend(passes: Sequence[PassRecord]) -> Trend | None:
+    """The trend of the last passes; None: there were none."""
+    if not passes:
+        return None
+    window = passes[-WINDOW:]
+    values = sorted(each.needed_downtime for each in window)
+    first, last = window[0], window[-1]
+    ratio = None
+    if len(window) > 1 and first.needed_downtime:
+        fall = last.needed_downtime / first.needed_downtime
+        ratio = fall ** (1 / (last.memory_pass - first.memory_pass))
+    return Trend(
+        needed=last.needed_downtime,
+        ratio=ratio,
+        floor=values[1] if len(values) > 2 else values[0],  # noqa: PLR2004 - of two, the lower
+        passes=len(window),
+    )
+
+
+def _to_10_ms(value: timedelta) -> timedelta:
+    return timedelta(milliseconds=round(value.total_seconds() * 100) * 10)

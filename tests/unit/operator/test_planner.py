@@ -1,0 +1,272 @@
+"""What the planner of an objective does with what the passes show: guests as they were measured."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from migrations_in_words import GIB, after, first_desired, migration, policy, running
+
+from vmferry_api.migrations import (
+    Applied,
+    Desired,
+    DesiredState,
+    MigrationTechnique,
+    PassRecord,
+    Progress,
+    StepRecord,
+)
+from vmferry_api.policies import MigrationPolicySpec
+from vmferry_operator.decisions.plan import Plan, plan
+from vmferry_operator.decisions.situations import situation
+from vmferry_operator.decisions.trend import trend
+
+Passes = list[tuple[float, float]]
+"""For each pass from the second on: the seconds after the start when it began, and the needed downtime in ms."""
+
+W1: Passes = [(1.9, 20)]
+W2: Passes = [(1.9, 1680), (3.6, 1540), (5.1, 1410), (6.5, 1290), (7.8, 1185)]
+W3: Passes = [(1.9, 1280), (3.2, 1279), (4.5, 1281)]
+W3_AT_BUDGET: Passes = [*W3, (5.8, 1275), (7.0, 1270), (8.3, 1272)]
+W6B: Passes = [(1.8, 880), (2.7, 879), (3.6, 600), (4.2, 590), (4.8, 585), (5.4, 588), (6.0, 590)]
+W7: Passes = [(8.0, 5997), (14.0, 5990)]
+W8: Passes = [(8.0, 5150), (13.1, 4430)]
+
+
+def objective(**words: object) -> MigrationPolicySpec:
+    return policy(
+        objective={"preferredDowntime": "300ms", "maxDowntime": "500ms", "completeWithin": "10m", **words}
+    ).spec
+
+
+def records(passes: Passes) -> list[PassRecord]:
+    return [
+        PassRecord(
+            memory_pass=number,
+            elapsed=timedelta(seconds=elapsed),
+            needed_downtime=timedelta(milliseconds=needed),
+        )
+        for number, (elapsed, needed) in enumerate(passes, start=2)
+    ]
+
+
+class Course:
+    """A migration whose passes are told one after the other; its agent applies at once."""
+
+    def __init__(self, spec: MigrationPolicySpec) -> None:
+        self.spec = spec
+        self.desired: Desired = first_desired(spec)
+        self.steps: list[StepRecord] = []
+        self.throttle: int | None = None
+        self.stalling_since: float | None = None
+
+    def at(self, seconds: float, passes: Passes) -> Plan:
+        """One decision."""
+        told = records([each for each in passes if each[0] <= seconds])
+        progress = Progress(
+            percent=90,
+            memory_pass=len(told) + 1,
+            remaining=0,
+            transferred=0,
+            total=GIB,
+            throttle=self.throttle,
+            needed_downtime=told[-1].needed_downtime if told else None,
+            elapsed=timedelta(seconds=seconds),
+            recent=told[-12:],
+        )
+        applied = Applied(revision=self.desired.revision, attempt=1, time=after(seconds))
+        status = running(stalling_since=self.stalling_since).replace(progress=progress, applied=applied)
+        made = plan(
+            self.spec, self.desired, applied, self.steps, situation(migration(status)), now=after(seconds)
+        )
+        self.desired, self.steps = made.desired, list(made.steps)
+        return made
+
+    def until(self, seconds: float, passes: Passes) -> list[tuple[float, str]]:
+        """Twice a second; what was done, and when."""
+        done: list[tuple[float, str]] = []
+        for half in range(int(seconds * 2) + 1):
+            before = len(self.steps)
+            self.at(half / 2, passes)
+            done += [(half / 2, step.action) for step in self.steps[before:]]
+        return done
+
+
+def actions(spec: MigrationPolicySpec, passes: Passes, *, until: float) -> list[str]:
+    return [action for _, action in Course(spec).until(until, passes)]
+
+
+GRANT = "setMaxDowntime 300ms → 450ms"
+
+
+@pytest.mark.parametrize("passes", [W1, W2, W8], ids=["W1 idle", "W2 borderline", "W8 slow"])
+@pytest.mark.parametrize(
+    "words",
+    [{}, {"allow": ["PostCopy", "Suspend"]}, {"allow": ["AutoConverge"]}],
+)
+def test_a_guest_that_converges_by_itself_is_left_alone(passes: Passes, words: dict[str, object]) -> None:
+    assert actions(objective(**words), passes, until=passes[-1][0] + 1) == []
+
+
+def test_the_budget_is_granted_once_when_the_passes_are_flat_and_not_before() -> None:
+    done = Course(objective()).until(30, W3)
+    assert done == [(3.5, GRANT)]
+
+
+@pytest.mark.parametrize(
+    ("words", "action"),
+    [
+        ({"allow": ["PostCopy"]}, "switchToPostCopy"),
+        ({"allow": ["PostCopy", "AutoConverge", "Suspend"]}, "switchToPostCopy"),
+    ],
+)
+def test_the_verdict_takes_a_whole_pass_and_some_seconds_at_the_budget(
+    words: dict[str, object], action: str
+) -> None:
+    done = Course(objective(**words)).until(8, W3_AT_BUDGET)
+    assert done == [(3.5, GRANT), (6.5, action)]
+
+
+def test_a_guest_far_above_the_budget_is_not_probed() -> None:
+    assert Course(objective(allow=["PostCopy"])).until(15, W7) == [(14.0, "switchToPostCopy")]
+
+
+def test_a_floor_just_above_the_budget_is_not_waited_at() -> None:
+    assert actions(objective(allow=["PostCopy"]), W6B, until=7) == [GRANT, "switchToPostCopy"]
+
+
+def test_without_a_preferred_downtime_the_budget_is_granted_from_the_start() -> None:
+    spec = policy(objective={"maxDowntime": "500ms", "allow": ["PostCopy"]}).spec
+    assert first_desired(spec).max_downtime == timedelta(milliseconds=450)
+    assert actions(spec, W3, until=8) == ["switchToPostCopy"]
+
+
+def test_after_the_first_pass_means_so_unless_it_fits() -> None:
+    spec = objective(allow=["PostCopy"], postCopy="AfterFirstPass")
+    assert Course(spec).until(3, W3) == [(2.0, "switchToPostCopy")]
+    assert actions(spec, W1, until=3) == []
+
+
+def test_what_the_objective_does_not_allow_is_not_done() -> None:
+    course = Course(objective(otherwise="KeepTrying"))
+    course.stalling_since = 5
+    assert [action for _, action in course.until(300, W3_AT_BUDGET)] == [GRANT]
+
+
+@pytest.mark.parametrize(
+    ("words", "action"),
+    [({"allow": ["Suspend"]}, "suspend"), ({}, "abort"), ({"allow": ["AutoConverge"]}, "abort")],
+)
+def test_the_last_resort_waits_until_it_is_stalling(words: dict[str, object], action: str) -> None:
+    course = Course(objective(**words))
+    course.throttle = 99
+    assert [name for _, name in course.until(20, W3_AT_BUDGET)] == [GRANT]
+    course.stalling_since = 20
+    assert course.at(21, W3_AT_BUDGET).steps[-1].action == action
+
+
+def test_auto_converge_is_on_from_the_start_where_it_is_allowed_and_waited_for_while_it_presses() -> None:
+    spec = objective(allow=["AutoConverge"], throttle="Hard")
+    start = first_desired(spec).start
+    assert start is not None
+    assert start.auto_converge is not None
+    assert (start.auto_converge.initial, start.auto_converge.increment) == (90, 9)
+    course = Course(spec)
+    course.throttle, course.stalling_since = 90, 4
+    assert [name for _, name in course.until(30, W3_AT_BUDGET)] == [GRANT]
+
+
+def test_auto_converge_that_an_edit_allows_takes_one_restart() -> None:
+    course = Course(objective())
+    course.until(8, W3_AT_BUDGET)
+    course.spec = objective(allow=["AutoConverge"])
+    made = course.at(8.5, W3_AT_BUDGET)
+    assert made.steps[-1].action == 'restart with {"autoConverge":{"initial":40,"increment":30}}'
+    assert made.desired.attempt == 2
+    assert made.desired.start is not None
+    assert made.desired.start.auto_converge is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "action"),
+    [
+        ({"allow": ["PostCopy"]}, "switchToPostCopy"),
+        ({"allow": ["Suspend"]}, "suspend"),
+        ({}, "abort"),
+        ({"otherwise": "KeepTrying"}, None),
+    ],
+)
+def test_at_the_deadline_what_ends_it_is_done(words: dict[str, object], action: str | None) -> None:
+    course = Course(objective(completeWithin="20s", **words))
+    assert course.at(4, W2).outlook.check_again == after(20)
+    made = course.at(20, W2)
+    assert (made.steps[-1].action if made.steps else None) == action
+
+
+def test_a_burst_is_not_hopeless() -> None:
+    burst: Passes = [(1.9, 1280), (3.2, 1275), (4.5, 1280), (5.8, 1270), (6.2, 330), (6.5, 200)]
+    assert actions(objective(allow=["PostCopy"]), burst, until=7)[:1] == [GRANT]
+    assert "switchToPostCopy" not in actions(objective(allow=["PostCopy"]), burst, until=5.5)
+
+
+@pytest.mark.parametrize(
+    ("passes", "granted", "seconds"),
+    [
+        ([(1, 1000)], 300, None),
+        ([(1, 200)], 300, 0),
+        ([(1, 1000), (2, 1000)], 300, None),
+        ([(1, 1000), (2, 900)], 300, 6),
+        ([(1, 1000), (2, 900), (2.9, 810)], 300, 5.1),
+        ([(1, 900), (2, 1000)], 300, None),
+    ],
+)
+def test_the_time_that_is_left_is_that_of_a_geometric_series(
+    passes: Passes, granted: int, seconds: float | None
+) -> None:
+    seen = trend(records(passes))
+    assert seen is not None
+    left = seen.time_to(timedelta(milliseconds=granted))
+    assert (None if left is None else round(left.total_seconds(), 1)) == seconds
+
+
+def test_one_lucky_pass_is_not_the_floor() -> None:
+    seen = trend(records([(1, 1280), (2, 700), (3, 1275), (4, 1279)]))
+    assert seen is not None
+    assert seen.floor == timedelta(milliseconds=1275)
+
+
+ALLOW = st.lists(st.sampled_from(["AutoConverge", "PostCopy", "Suspend"]), unique=True)
+COURSES = st.lists(st.tuples(st.floats(0.1, 8), st.integers(1, 8000)), max_size=20)
+
+
+@given(
+    allow=ALLOW,
+    steps=COURSES,
+    stalling=st.one_of(st.none(), st.floats(0, 60)),
+    otherwise=st.sampled_from(["Abort", "KeepTrying"]),
+)
+def test_whatever_the_passes_show_nothing_is_done_that_is_not_allowed(allow, steps, stalling, otherwise):
+    spec = objective(allow=allow, otherwise=otherwise, completeWithin="60s")
+    course, now, passes = Course(spec), 0.0, []
+    course.stalling_since = stalling
+    for wait, needed in steps:
+        now += wait
+        passes.append((now, needed))
+        made = course.at(now, passes)
+        again = plan(
+            spec,
+            made.desired,
+            None,
+            made.steps,
+            situation(migration(running())),
+            now=after(now),
+        )
+        assert again.desired == made.desired
+    assert course.desired.max_downtime <= timedelta(milliseconds=450)
+    if course.desired.technique == MigrationTechnique.POST_COPY:
+        assert "PostCopy" in allow
+    if course.desired.suspend:
+        assert "Suspend" in allow
+    if course.desired.state == DesiredState.ABORT:
+        assert otherwise == "Abort"
+    assert course.desired.attempt == 1
