@@ -1,0 +1,1 @@
+"""How results are shown: as a table, as JSON lines, as a picture."""

@@ -1,0 +1,115 @@
+"""MigrationPolicies from YAML files, as they lie in git."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vmferry_api import API_VERSION
+from vmferry_api.objects import ObjectMeta
+from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
+
+_KIND = "MigrationPolicy"
+_WAYS = {"steps", "objective", "agent_downtime_ramp"}
+
+
+class PolicyFileError(ValueError):
+    """A file holds no policy that the API server would take; the message says where and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedPolicy:
+    """A policy and what to call it."""
+
+    label: str
+    """Its name; with the file where several are called so, as two versions of one are."""
+    policy: MigrationPolicy
+
+
+def read_policies(files: Sequence[tuple[str, str]]) -> list[NamedPolicy]:
+    """All policies of some files, in their order.
+
+    Args:
+        files: Names and contents.
+
+    Raises:
+        PolicyFileError: One can't be read, or holds none.
+    """
+    found = [(name, policy) for name, text in files for policy in _policies(name, text)]
+    names = Counter(policy.metadata.name for _, policy in found)
+    labels: Counter[str] = Counter()
+    named = []
+    for file, policy in found:
+        name = policy.metadata.name
+        label = name if names[name] == 1 else f"{name} ({file})"
+        labels[label] += 1
+        if labels[label] > 1:
+            label = f"{label} #{labels[label]}"
+        named.append(NamedPolicy(label=label, policy=policy))
+    return named
+
+
+def _policies(file: str, text: str) -> list[MigrationPolicy]:
+    try:
+        documents = [each for each in yaml.safe_load_all(text) if each is not None]
+    except yaml.YAMLError as error:
+        raise PolicyFileError(f"{file}: not YAML: {error}") from error
+    objects = [each for document in documents for each in _objects(document)]
+    policies = [
+        _policy(file, each)
+        for each in objects
+        if (each.get("apiVersion"), each.get("kind")) == (API_VERSION, _KIND)
+    ]
+    if not policies:
+        raise PolicyFileError(f"{file}: there is no {_KIND} of {API_VERSION} in it")
+    return policies
+
+
+def _objects(document: object) -> Iterator[Mapping[str, object]]:
+    """The document, or what is in it where it is a list of objects (`kubectl get -o yaml`)."""
+    if not isinstance(document, dict):
+        return
+    if document.get("kind") == "List":
+        yield from (each for each in document.get("items") or [] if isinstance(each, dict))
+    else:
+        yield document
+
+
+def _policy(file: str, given: Mapping[str, object]) -> MigrationPolicy:
+    metadata = given.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str):
+        raise PolicyFileError(f"{file}: a {_KIND} needs metadata.name")
+    try:
+        # as strict as kubectl: a field that nobody knows is a mistake, not a wish
+        spec = MigrationPolicySpec.model_validate(given.get("spec") or {}, extra="forbid")
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["spec", *(str(part) for part in first["loc"])])
+        raise PolicyFileError(f"{file}: {name}: {place}: {first['msg']}") from error
+    wrong = _broken_rule(spec)
+    if wrong is not None:
+        raise PolicyFileError(f"{file}: {name}: {wrong}")
+    return MigrationPolicy(metadata=ObjectMeta(name=name, generation=1), spec=spec)
+
+
+def _broken_rule(spec: MigrationPolicySpec) -> str | None:
+    """The API server's rules without which a policy has no meaning; the others are left to it."""
+    ways = _given(spec) & _WAYS
+    if len(ways) > 1:
+        return "spec: steps, objective and agentDowntimeRamp exclude each other"
+    for place, step in enumerate(spec.steps or []):
+        if len(_given(step.after)) != 1:
+            return f"spec.steps[{place}].after needs exactly one of stalled, passes, elapsed, elapsedPerGiB"
+        if len(_given(step) - {"after"}) != 1:
+            return (
+                f"spec.steps[{place}] needs exactly one of setMaxDowntime, setBandwidth, restart, "
+                "switchToPostCopy, suspend, abort"
+            )
+    return None
+
+
+def _given(model: BaseModel) -> set[str]:
+    return {name for name in model.model_fields_set if getattr(model, name) is not None}

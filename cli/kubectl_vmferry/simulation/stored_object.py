@@ -1,0 +1,53 @@
+"""The VMMigration as the API server holds it, each time read back from JSON."""
+
+from vmferry_api.migrations import TargetReport, VMMigration, VMMigrationStatus
+from vmferry_operator.decisions.decide import OWN_CONDITIONS, OWN_FIELDS, Decision
+
+_SOURCE_FIELDS = ("source", "applied", "progress", "attempts")
+
+
+class StoredMigration:
+    """One object with its three owners.
+
+    Args:
+        migration: As it was created.
+    """
+
+    def __init__(self, migration: VMMigration) -> None:
+        self.migration = migration
+
+    @property
+    def status(self) -> VMMigrationStatus:
+        """Its status."""
+        return self.migration.status
+
+    def report(self, source: VMMigrationStatus, target: TargetReport) -> None:
+        """Take what the agents say.
+
+        Args:
+            source: The source agent's part.
+            target: The target agent's.
+        """
+        operators = [each for each in self.status.conditions if each.type in OWN_CONDITIONS]
+        own = {name: getattr(source, name) for name in _SOURCE_FIELDS}
+        self._store(**own, target=target, conditions=[*operators, *source.conditions])
+
+    def decide(self, decision: Decision) -> bool:
+        """Take what the operator has decided; returns whether that changed anything."""
+        agents = [each for each in self.status.conditions if each.type not in OWN_CONDITIONS]
+        own = {name: getattr(decision.status, name) for name in OWN_FIELDS}
+        return self._store(**own, conditions=[*decision.status.conditions, *agents])
+
+    def _store(self, **fields: object) -> bool:
+        """Write what differs; returns whether anything does."""
+        before = self.status
+        changed = {name: value for name, value in fields.items() if value != getattr(before, name)}
+        if not changed:
+            return False
+        text = before.replace(**changed).model_dump_json(
+            by_alias=True, exclude_none=True, include=set(changed)
+        )
+        read = VMMigrationStatus.model_validate_json(text)
+        after = before.replace(**{name: getattr(read, name) for name in changed})
+        self.migration = self.migration.replace(status=after)
+        return True
