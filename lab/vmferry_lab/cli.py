@@ -58,11 +58,16 @@ def main(context: click.Context, directory: Path | None) -> None:
 
 @main.command()
 @click.option("--hosts", default=2, show_default=True, help="How many libvirt hosts.")
+@click.option(
+    "--link",
+    type=Quantity(),
+    help="Join the hosts in pairs (a and b, c and d) by links of so many bytes per second, such as 55M (root).",
+)
 @click.option("--components/--no-components", default=True, help="Start vmferry's operator and agents, too.")
 @click.pass_obj
-def up(lab: Lab, *, hosts: int, components: bool) -> None:
+def up(lab: Lab, *, hosts: int, link: int | None, components: bool) -> None:
     """Bring a lab up."""
-    lab.up(hosts=hosts, components=components)
+    lab.up(hosts=hosts, link=link, components=components)
     click.echo('go on with:  eval "$(vmferry-lab env)"; kubectl get nodes,migpol')
 
 

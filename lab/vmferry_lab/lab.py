@@ -5,10 +5,11 @@ import shutil
 import signal
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vmferry_lab import directories, processes
 from vmferry_lab.components import Components
@@ -18,6 +19,7 @@ from vmferry_lab.controlplane.control_plane import ControlPlane
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest, guests_in
 from vmferry_lab.hosts.host import Host
+from vmferry_lab.hosts.links import Link, remove_links
 from vmferry_lab.hosts.session import SessionHost
 from vmferry_lab.hosts.strays import strays
 from vmferry_lab.kubectl import Kubectl
@@ -61,7 +63,8 @@ class Lab:
         Raises:
             LabError: The lab is not up.
         """
-        return [SessionHost(name, self.directory) for name in self._record()]
+        record = self._record()
+        return self._hosts(record["hosts"], record.get("link"))
 
     def host(self, name: str) -> Host:
         """One host by its name."""
@@ -96,10 +99,19 @@ class Lab:
         """Whether `up` has come to its end here."""
         return (self.directory / _RECORD).exists() and bool(processes.of_lab(self.directory))
 
-    def up(self, *, hosts: int = 2, say: Say = print, components: bool = True) -> None:
+    def up(
+        self, *, hosts: int = 2, link: int | None = None, say: Say = print, components: bool = True
+    ) -> None:
         """Bring it up: control plane and hosts at the same time, then vmferry.
 
         What is up already is left as it is, and what of it does not run any more is started.
+
+        Args:
+            hosts: How many.
+            link: The rate in bytes per second of the links that join the hosts in pairs, the first with the
+                second and so on; None: they meet on the machine's loopback.
+            say: Tells how it goes.
+            components: Whether to start vmferry.
 
         Raises:
             LabError: Something does not start; what did start is for `down`.
@@ -112,7 +124,7 @@ class Lab:
             if self.is_up:
                 self._start_missing(say, components=components)
                 return
-            self._start(names, binaries)
+            self._start(names, binaries, link)
             say(f"control plane and {', '.join(names)}: up after {time.monotonic() - began:.1f} s")
             if components:
                 self.components.start_all()
@@ -171,17 +183,18 @@ class Lab:
             f"processes of {self.directory}",
             lambda: list({*processes.of_lab(self.directory), *strays(self.directory)}),
         )
+        remove_links(self.directory)
 
-    def _start(self, nodes: list[str], binaries: Binaries) -> None:
+    def _start(self, nodes: list[str], binaries: Binaries, link: int | None = None) -> None:
         if processes.of_lab(self.directory):
             raise LabError(f"{self.directory}: a lab is there already; run `vmferry-lab down` first")
         (self.directory / _RECORD).unlink(missing_ok=True)  # of a lab that has ended, by a reboot say
         (self.directory / "guests").mkdir(exist_ok=True)
         with ThreadPoolExecutor() as pool:
-            starts = [pool.submit(SessionHost(name, self.directory).start) for name in nodes]
+            starts = [pool.submit(host.start) for host in self._hosts(nodes, link)]
             starts.append(pool.submit(self._start_control_plane, binaries, nodes))
         _raise_first_error(starts)
-        (self.directory / _RECORD).write_text(json.dumps({"hosts": nodes}))
+        (self.directory / _RECORD).write_text(json.dumps({"hosts": nodes, "link": link}))
 
     def _start_missing(self, say: Say, *, components: bool) -> None:
         started = self.control_plane.start_missing()
@@ -201,12 +214,18 @@ class Lab:
         self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
         self.kubectl.run("apply", "--server-side", "-k", str(_MANIFESTS / "policies"))
 
-    def _record(self) -> list[str]:
+    def _hosts(self, names: Sequence[str], link: int | None) -> list[Host]:
+        def joined(place: int) -> Link | None:
+            return None if link is None else Link(lab=self.directory, number=place // 2, rate=link)
+
+        return [SessionHost(name, self.directory, joined(place)) for place, name in enumerate(names)]
+
+    def _record(self) -> dict[str, Any]:
         path = self.directory / _RECORD
         if not path.exists():
             raise LabError(f"there is no lab in {self.directory}; bring one up by `vmferry-lab up`")
-        names: list[str] = json.loads(path.read_text())["hosts"]
-        return names
+        record: dict[str, Any] = json.loads(path.read_text())
+        return record
 
 
 def daemon_name(host: Host) -> str:

@@ -15,6 +15,7 @@ from vmferry_lab import processes
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts import migration_ports
 from vmferry_lab.hosts.host import Host, PostCopy
+from vmferry_lab.hosts.links import Link
 from vmferry_lab.hosts.privileges import can_grant_ptrace, give_away, post_copy, unprivileged_command
 from vmferry_lab.hosts.strays import users_of
 from vmferry_lab.until import until
@@ -33,15 +34,17 @@ class SessionHost(Host):
     CAP_SYS_PTRACE: the daemon gets that as an ambient capability, and `clear_emulator_capabilities = 0` lets QEMU
     inherit it; nothing of the machine is changed. `post_copy` tells where that is not possible.
 
-    Name and directory are all there is to know: another process that has them has the same host.
+    Name, directory and link are all there is to know: another process that has them has the same host.
 
     Args:
         name: The node's name.
         lab: The lab's directory.
+        link: What joins it to another host; None: the machine's own loopback.
     """
 
     name: str
     lab: Path
+    link: Link | None = None
 
     @property
     def _directory(self) -> Path:
@@ -88,6 +91,8 @@ class SessionHost(Host):
             self._wait_ready(running[0])
             return
         with migration_ports.one_at_a_time():
+            if self.link is not None:
+                self.link.create()
             if not self._configuration.exists():
                 self._prepare()
             daemon = self._start_daemon()
@@ -110,7 +115,7 @@ class SessionHost(Host):
         options += ["--pid-file", self._directory / "run" / "libvirtd.pid"]
         return processes.start(
             self._component,
-            [*unprivileged_command(), _libvirtd(), *options],
+            [*(self.link.command() if self.link else []), *unprivileged_command(), _libvirtd(), *options],
             lab=self.lab,
             log=self._output,
             environment=self._environment(),
