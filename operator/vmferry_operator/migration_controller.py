@@ -120,9 +120,9 @@ class MigrationController:
             taken = self._migrations.take(await self._finalizers.set(migration.metadata, held=True))
             migration = taken or migration
         if decision.status.part(*OWN_FIELDS, "conditions") != _written(migration):
-            self._log(key, migration, decision)
             part = decision.status.part(*OWN_FIELDS, "conditions")
             self._migrations.take(await self._status.apply_migration(migration.metadata, part))
+            self._log(key, migration, decision)
         if not decision.finalizer:
             await self._let_go(key)
         if decision.delete:

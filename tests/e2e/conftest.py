@@ -52,12 +52,12 @@ def migrate(lab: Lab, api: client.CustomObjectsApi) -> Iterator[Callable[..., Mi
     """Creates a VMMigration from node-a to node-b; after the test it is gone, and no traceback was logged."""
     created: list[Migration] = []
 
-    def create(vm: str, **spec: Any) -> Migration:
+    def create(vm: str, labels: dict[str, str] | None = None, **spec: Any) -> Migration:
         migration = Migration(f"migration-{next(_numbers)}", api)
         body = {
             "apiVersion": API_VERSION,
             "kind": "VMMigration",
-            "metadata": {"name": migration.name, "namespace": NAMESPACE},
+            "metadata": {"name": migration.name, "namespace": NAMESPACE, "labels": labels or {}},
             "spec": {"vm": vm, "sourceNode": "node-a", "targetNode": "node-b", **spec},
         }
         api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "vmmigrations", body)
