@@ -16,6 +16,7 @@ lint: $(READY)  ## style, types, layers, and the generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy bench
 	$(BIN)/lint-imports
 	$(BIN)/python -m vmferry_api.crd --check crds
 
