@@ -1,5 +1,6 @@
 """Migrations of the lab's workloads under given policies, measured; several pairs of hosts at once."""
 
+import json
 import statistics
 import threading
 import time
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from itertools import count
 from queue import Empty, SimpleQueue
 
-import libvirt
 from kubernetes import client, config
 
 from vmferry_api import API_VERSION, GROUP, VERSION
@@ -138,7 +138,7 @@ class Lanes:
                 began, ticks = time.monotonic(), guest.verdict().ticks
                 migration = self._migrate(guest, job, source, target)
                 lost = time.monotonic() - began - (guest.verdict().ticks - ticks) / TICKS
-            return self._told(guest, job, migration, target, lost)
+            return self._told(guest, job, migration, lost)
         finally:
             guest.destroy(self._lab.hosts)
 
@@ -175,12 +175,12 @@ class Lanes:
         phase = self._get(name).status.phase
         return phase is not None and phase.terminal
 
-    def _told(self, guest: Guest, job: Job, migration: VMMigration, target: str, lost: float) -> Run:
+    def _told(self, guest: Guest, job: Job, migration: VMMigration, lost: float) -> Run:
         status = migration.status
         first, last = status.attempts[0], status.attempts[-1]
         seconds = ((last.end or first.start) - first.start).total_seconds()
         if last.outcome == AttemptOutcome.COMPLETED:
-            seconds = (last.start - first.start).total_seconds() + self._elapsed(guest, target)
+            seconds = (last.start - first.start).total_seconds() + self._elapsed(migration)
         failed = [each for each in status.conditions if each.type in {"Complete", "Failed"} and each.message]
         return Run(
             job=job,
@@ -195,18 +195,13 @@ class Lanes:
             why=failed[0].message if failed else "",
         )
 
-    def _elapsed(self, guest: Guest, target: str) -> float:
-        """QEMU's own time; the call that migrates returns a second or two later, when the source's QEMU is gone.
-
-        The target's libvirt has the figures, too.
-        """
-        connection = libvirt.open(self._lab.host(target).uri)
-        try:
-            flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
-            job = connection.lookupByUUIDString(guest.uuid).jobStats(flags)
-            return float(job["time_elapsed"]) / 1000
-        finally:
-            connection.close()
+    def _elapsed(self, migration: VMMigration) -> float:
+        """QEMU's own time; the call that migrates returns a second or two later, when the source's QEMU is gone."""
+        uid, number = migration.metadata.uid, migration.status.attempts[-1].number
+        (trace,) = self._lab.components.traces.glob(f"*_{uid}_{number}.jsonl")
+        rows = [json.loads(line) for line in trace.read_text().splitlines()]
+        (job,) = [row["v"] for row in rows if row.get("ev") == "job_completed"]
+        return float(job["time_elapsed"]) / 1000
 
     @contextmanager
     def _bursts(self, guest: Guest, workload: Workload) -> Iterator[None]:

@@ -32,6 +32,11 @@ class Components:
         """All of them."""
         return [OPERATOR_NAME, *self._hosts]
 
+    @property
+    def traces(self) -> Path:
+        """Where the agents record each attempt, for `kubectl vmferry simulate --trace`."""
+        return self._lab / "traces"
+
     def log(self, name: str) -> Path:
         """A component's log."""
         return self._lab / "logs" / f"{name}.log"
@@ -69,7 +74,8 @@ class Components:
             return ["vmferry_operator"]
         host = self._hosts[self._known(name)]
         addresses = ["--connect-uri", host.connect_uri, "--migration-uri", host.migration_uri]
-        return ["vmferry_agent", "--node", host.name, "--libvirt-uri", host.uri, *addresses]
+        record = ["--record-traces", str(self.traces)]
+        return ["vmferry_agent", "--node", host.name, "--libvirt-uri", host.uri, *addresses, *record]
 
     def _known(self, name: str) -> str:
         if name not in self.names:
