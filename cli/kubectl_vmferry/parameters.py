@@ -1,34 +1,64 @@
 """How sizes, rates and durations are written on the command line: as in the API."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 import click
+from typing_extensions import override
 
-from vmferry_api.durations import parse_duration
-from vmferry_api.quantities import parse_quantity
+from vmferry_api.durations import format_duration, parse_duration
+from vmferry_api.quantities import format_quantity, parse_quantity
+
+_Value = TypeVar("_Value", int, timedelta)
 
 
-class Quantity(click.ParamType[int]):
+class _Parsed(click.ParamType[_Value], Generic[_Value]):
+    """A value that the API's own functions read and write.
+
+    Args:
+        least: The least that is taken.
+        most: The most.
+    """
+
+    def __init__(
+        self,
+        parse: Callable[[str], _Value],
+        write: Callable[[_Value], str],
+        least: _Value | None,
+        most: _Value | None,
+    ) -> None:
+        self._parse: Callable[[str], _Value] = parse
+        self._write: Callable[[_Value], str] = write
+        self._least: _Value | None = least
+        self._most: _Value | None = most
+
+    @override
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> _Value:
+        try:
+            read = self._parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if self._least is not None and read < self._least:
+            self.fail(f"{value} is less than {self._write(self._least)}", param, ctx)
+        if self._most is not None and read > self._most:
+            self.fail(f"{value} is more than {self._write(self._most)}", param, ctx)
+        return read
+
+
+class Quantity(_Parsed[int]):
     """A size in bytes or a rate in bytes per second, such as 500Mi."""
 
     name = "quantity"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
-        try:
-            return value if isinstance(value, int) else parse_quantity(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    def __init__(self, *, least: int | None = None, most: int | None = None) -> None:
+        super().__init__(parse_quantity, format_quantity, least, most)
 
 
-class Duration(click.ParamType[timedelta]):
+class Duration(_Parsed[timedelta]):
     """A duration such as 10m."""
 
     name = "duration"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read it."""
-        try:
-            return value if isinstance(value, timedelta) else parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    def __init__(self, *, least: timedelta | None = None, most: timedelta | None = None) -> None:
+        super().__init__(parse_duration, format_duration, least, most)

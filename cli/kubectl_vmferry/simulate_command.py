@@ -1,5 +1,7 @@
 """`kubectl vmferry simulate`: what policies would do."""
 
+import math
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +11,8 @@ import click
 from rich.console import Console
 
 from kubectl_vmferry.output.json_lines import json_lines
-from kubectl_vmferry.output.picture import picture
-from kubectl_vmferry.output.table import table
+from kubectl_vmferry.output.picture import FORMATS, PlotError, draw, require_matplotlib
+from kubectl_vmferry.output.table import tables
 from kubectl_vmferry.parameters import Duration, Quantity
 from kubectl_vmferry.policy_files import PolicyFileError, read_policies
 from kubectl_vmferry.simulation.guests import Guest, Pattern
@@ -25,6 +27,10 @@ VM_STAYS = 3
 _STAYS = {OutcomeName.FAILED, OutcomeName.UNFINISHED, OutcomeName.NOT_ACCEPTED}
 _WIDTH = 120
 """Columns where the output is no terminal."""
+_LEAST_TIME, _MOST_TIME = timedelta(hours=1), timedelta(days=30)
+_TIMES_OVER = 4
+"""Unless `--until` says otherwise, so many times the whole memory could be sent."""
+_MOST_MEMORY = 64 * 2**40
 _NEEDED = {
     "memory": "--memory",
     "dirty_rate": "--dirty-rate",
@@ -41,7 +47,9 @@ _OF_THE_MODEL = {
 }
 
 _GUEST: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
-    click.option("--memory", type=Quantity(), help="The guest's memory, such as 16Gi."),
+    click.option(
+        "--memory", type=Quantity(least=1, most=_MOST_MEMORY), help="The guest's memory, such as 16Gi."
+    ),
     click.option("--used", type=Quantity(), help="Memory that holds more than zeros.  [default: all]"),
     click.option("--dirty-rate", type=Quantity(), help="What the guest writes, in bytes per second."),
     click.option("--working-set", type=Quantity(), help="The memory that it writes over and over."),
@@ -58,8 +66,14 @@ _GUEST: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         help="Where in its working set a sequential writer is at the start.  [default: a third]",
     ),
     click.option("--vcpus", type=click.IntRange(min=1), default=1, show_default=True),
-    click.option("--bandwidth", type=Quantity(), help="What the network carries, in bytes per second."),
-    click.option("--until", type=Duration(), help="Simulate so long at most.  [default: 1h]"),
+    click.option(
+        "--bandwidth", type=Quantity(least=1), help="What the network carries, in bytes per second."
+    ),
+    click.option(
+        "--until",
+        type=Duration(most=_MOST_TIME),
+        help="Simulate so long at most.  [default: 1h, or the time to send the memory 4 times]",
+    ),
 ]
 
 
@@ -83,17 +97,30 @@ def _guest_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _drawable(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse what can't be drawn before anything is simulated."""
+    if value is None:
+        return None
+    if value.suffix.lower() not in FORMATS:
+        raise click.BadParameter(f"{value} must end in {' or '.join(sorted(FORMATS))}")
+    try:
+        require_matplotlib()
+    except PlotError as error:
+        raise click.ClickException(str(error)) from error
+    return value
+
+
 @click.command("simulate", epilog=_EXAMPLES)
 @click.option(
     "--policy",
     "files",
-    type=click.File(),
+    type=click.File("rb"),
     multiple=True,
     required=True,
     metavar="FILE",
     help="YAML with MigrationPolicies; - is the standard input. Several times: side by side.",
 )
-@click.option("--trace", type=click.File(), metavar="FILE", help="Replay a recorded migration.")
+@click.option("--trace", type=click.File("rb"), metavar="FILE", help="Replay a recorded migration.")
 @_guest_options
 @click.option(
     "-o",
@@ -106,16 +133,17 @@ def _guest_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.svg",
-    help="Draw the needed and the granted downtime.",
+    metavar="FILE.png",
+    callback=_drawable,
+    help="Draw the needed and the granted downtime, as PNG or SVG.",
 )
 @click.pass_context
 def simulate_command(
     context: click.Context,
     /,
     *,
-    files: Sequence[IO[str]],
-    trace: IO[str] | None,
+    files: Sequence[IO[bytes]],
+    trace: IO[bytes] | None,
     output: str,
     plot: Path | None,
     **guest: Any,  # noqa: ANN401 - the options of _GUEST, each of its own type
@@ -126,7 +154,7 @@ def simulate_command(
     would be decided, and when. The model of QEMU's pre-copy tells what would happen.
     """
     try:
-        policies = read_policies([(file.name, file.read()) for file in files])
+        policies = read_policies([(file.name, _text(file)) for file in files])
         setting, about = _replay(trace, guest) if trace else _prediction(guest)
     except (PolicyFileError, RecordingError) as error:
         raise click.ClickException(str(error)) from error
@@ -136,18 +164,32 @@ def simulate_command(
     if trace is None:
         notes += [f"{each.label}: {note}" for each in policies for note in left_out(each.policy.spec)]
     if plot is not None:
-        plot.write_text(picture(results))
+        _plot(results, plot)
     _show(results, notes, output)
     if any(result.outcome.outcome in _STAYS for result in results):
         context.exit(VM_STAYS)
 
 
-def _replay(trace: IO[str], guest: dict[str, Any]) -> tuple[Setting, str]:
+def _text(file: IO[bytes]) -> str:
+    try:
+        return file.read().decode()
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file.name}: not UTF-8 text: {error}") from error
+
+
+def _plot(results: Sequence[Result], path: Path) -> None:
+    try:
+        draw(results, path)
+    except OSError as error:
+        raise click.ClickException(f"{path} can't be written: {error.strerror}") from error
+
+
+def _replay(trace: IO[bytes], guest: dict[str, Any]) -> tuple[Setting, str]:
     """The setting that a recording makes, and what to say of it."""
     extra = [option for name, option in _OF_THE_MODEL.items() if guest[name] is not None]
     if extra:
         raise click.UsageError(f"--trace has its own guest and network; remove {', '.join(extra)}")
-    recording = read_recording(trace.name, trace.read().splitlines())
+    recording = read_recording(trace.name, _text(trace).splitlines())
     about = (
         f"Replay of {recording.name}: the recorded course is not changed by what is decided on it. Told is what "
         "would be decided, and when, up to the first decision that would have ended that course."
@@ -160,25 +202,31 @@ def _prediction(guest: dict[str, Any]) -> tuple[Setting, str]:
     missing = [option for name, option in _NEEDED.items() if guest[name] is None]
     if missing:
         raise click.UsageError(f"give --trace, or all of a guest: {', '.join(missing)} missing")
-    link, until = guest.pop("bandwidth"), guest.pop("until") or timedelta(hours=1)
+    link, until = guest.pop("bandwidth"), guest.pop("until")
     given = {name: value for name, value in guest.items() if value is not None}
     try:
         made = Guest(**given | {"pattern": Pattern(guest["pattern"])})
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if until is None:
+        seconds = min(_TIMES_OVER * made.memory / link, _MOST_TIME.total_seconds())
+        until = max(_LEAST_TIME, timedelta(seconds=math.ceil(seconds)))
     return prediction_setting(made, link=link, until=until.total_seconds()), describe(made, link)
 
 
 def _show(results: Sequence[Result], notes: Sequence[str], output: str) -> None:
-    """The results on the standard output; with JSON, which others read, the notes go to standard error."""
+    """The results on the standard output; with JSON, what only people read goes to standard error."""
     if output == "json":
         for result in results:
             for line in json_lines(result):
                 click.echo(line)
+        ends = [f"{each.policy}: {each.outcome.outcome}: {each.outcome.why}" for each in results]
+        notes = [*ends, *notes]
     else:
         console = Console(highlight=False)
-        if not console.is_terminal:
+        if not console.is_terminal and "COLUMNS" not in os.environ:
             console.width = _WIDTH
-        console.print(table(results))
+        for each in tables(results, console.width):
+            console.print(each)
     for note in notes:
         click.echo(note, err=output == "json")

@@ -1,82 +1,164 @@
-"""Results as a picture (SVG): the needed and the granted downtime over time, a panel for each policy."""
+"""Results as a picture: the needed and the granted downtime over time, a panel for each policy."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from xml.sax.saxutils import escape
+import importlib.util
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kubectl_vmferry.simulation.results import Figures, Result
+from kubectl_vmferry.simulation.results import Decided, Figures, Result
 
-_WIDTH, _PANEL, _LEFT, _TOP, _BOTTOM, _RIGHT = 900, 260, 70, 40, 40, 20
-_FONT = 'font-family="sans-serif" font-size="12" fill="#444444"'
-_NEEDED, _GRANTED, _INK, _MARK = "#1f77b4", "#2ca02c", "#444444", "#d62728"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-
-def picture(results: Sequence[Result]) -> str:
-    """An SVG document; all panels have the same scales, so that policies can be compared."""
-    height = _PANEL * len(results)
-    scale = _Scale(
-        seconds=max([1.0, *(result.outcome.t for result in results)]),
-        downtime=max([0.1, *(value for result in results for value in _downtimes(result))]),
-    )
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" {_FONT}>',
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-    ]
-    for number, result in enumerate(results):
-        lines.append(f'<g transform="translate(0 {number * _PANEL})">')
-        lines += _panel(result, scale)
-        lines.append("</g>")
-    return "\n".join([*lines, "</svg>", ""])
+FORMATS = {".png", ".svg"}
+_WIDTH, _PANEL, _MARGINS = 10.0, 2.6, 0.9
+"""Inches."""
+_DOTS = 110
+"""Per inch."""
+_NEEDED, _GRANTED, _STEP, _STALL = "#1f5fa8", "#2e8b57", "#b22222", "#f6c35b"
+_HEADROOM = 3.0
+"""The scale goes on to so many times the highest value, which leaves room for the names of steps."""
+_CROWDED = 0.02
+"""Names of steps keep this part of the width between them."""
+_UNLIKE = 20.0
+"""Where one policy takes so many times as long as another, only a logarithmic scale of time shows both."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Scale:
-    seconds: float
-    downtime: float
-
-    def x(self, seconds: float) -> float:
-        return _LEFT + seconds / self.seconds * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, downtime: float) -> float:
-        return _PANEL - _BOTTOM - downtime / self.downtime * (_PANEL - _TOP - _BOTTOM)
+class PlotError(Exception):
+    """There is nothing to draw with; the message says what to install."""
 
 
-def _downtimes(result: Result) -> Iterator[float]:
-    for each in result.course:
-        yield from (value for value in (each.needed_downtime, each.max_downtime) if value is not None)
+def require_matplotlib() -> None:
+    """Make sure that it is there, without the second that its import takes.
+
+    Raises:
+        PlotError: It is not.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise PlotError("--plot needs matplotlib: pip install 'vmferry[plot]'")
 
 
-def _panel(result: Result, scale: _Scale) -> Iterator[str]:
-    outcome = result.outcome
-    title = f"{result.policy}: {outcome.outcome} at {outcome.t:.1f} s"
-    yield f'<text x="{_LEFT}" y="22" font-weight="bold">{escape(title)}</text>'
-    yield _label(_WIDTH - _RIGHT, 22, "needed downtime", _NEEDED, anchor="end")
-    yield _label(_WIDTH - _RIGHT - 130, 22, "granted", _GRANTED, anchor="end")
-    bottom, right = scale.y(0), scale.x(scale.seconds)
-    yield f'<path d="M{_LEFT} {_TOP}V{bottom:.1f}H{right:.1f}" fill="none" stroke="{_INK}"/>'
-    for part in (0.0, 0.25, 0.5, 0.75, 1.0):
-        seconds, downtime = part * scale.seconds, part * scale.downtime
-        yield _label(scale.x(seconds), bottom + 16, f"{seconds:.0f} s", _INK, anchor="middle")
-        yield _label(_LEFT - 6, scale.y(downtime) + 4, f"{downtime * 1000:.0f} ms", _INK, anchor="end")
-    for each in result.decisions:
-        x = scale.x(each.t)
-        what = escape(f"{each.t:.1f} s: {each.why}")
-        yield f'<path d="M{x:.1f} {_TOP}V{bottom:.1f}" stroke="{_MARK}" stroke-dasharray="3 3">'
-        yield f"<title>{what}</title></path>"
-        name = str(each.step) if each.step is not None else each.action
-        yield _label(x, _TOP - 4, name, _MARK, anchor="middle")
-    yield _course(result, scale, _GRANTED, lambda seen: seen.max_downtime)
-    yield _course(result, scale, _NEEDED, lambda seen: seen.needed_downtime)
+def draw(results: Sequence[Result], path: Path) -> None:
+    """Write a picture, PNG or SVG by its name; all panels have the same axes, so that policies compare.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - an extra, and slow to load
+
+    figure = Figure(figsize=(_WIDTH, _PANEL * len(results) + _MARGINS), layout="constrained")
+    panels = figure.subplots(len(results), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    _scale_time(panels[0], [max(1.0, result.outcome.t) for result in results])
+    _scale_downtime(panels[0], results)
+    for panel, result in zip(panels, results, strict=True):
+        _panel(panel, result)
+    panels[-1].set_xlabel("seconds since the migration was asked for")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=len(names), frameon=False, fontsize=9)
+    figure.savefig(path, dpi=_DOTS, format=path.suffix[1:].lower(), metadata=_undated(path))
 
 
-def _course(result: Result, scale: _Scale, colour: str, value: Callable[[Figures], float | None]) -> str:
-    points = [
-        f"{scale.x(seen.t):.1f},{scale.y(height):.1f}"
+def _undated(path: Path) -> dict[str, None]:
+    """The same results make the same file."""
+    return {"Date": None} if path.suffix.lower() == ".svg" else {}
+
+
+def _scale_time(panel: "Axes", ends: Sequence[float]) -> None:
+    """Linear where that shows every policy, else logarithmic from the shortest one's end on."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: PLC0415
+
+    if max(ends) > min(ends) * _UNLIKE:
+        panel.set_xscale("symlog", linthresh=min(ends), linscale=1.5, subs=[2, 5])
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        shortest = math.floor(min(ends))
+        panel.set_xticks([0, shortest / 2, shortest, *_decades(shortest, max(ends))])
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.set_xlim(0, max(ends) * 1.02)
+
+
+def _decades(after: float, end: float) -> list[int]:
+    values = [digit * 10**power for power in range(9) for digit in (1, 3)]
+    return [value for value in values if after * 1.5 < value <= end]
+
+
+def _scale_downtime(panel: "Axes", results: Sequence[Result]) -> None:
+    """Downtimes go from milliseconds to minutes: a logarithmic scale shows both."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
+
+    values = [
+        value
+        for result in results
         for seen in result.course
-        if (height := value(seen)) is not None
+        for value in (seen.needed_downtime, seen.max_downtime)
+        if value
     ]
-    return f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+    least, most = min(values, default=0.1), max(values, default=1.0)
+    panel.set_yscale("log")
+    panel.set_ylim(least / 1.5, most * _HEADROOM)
+    few = most / least < 100  # noqa: PLR2004 - two decades
+    panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _duration(value)))
+    panel.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _label(x: float, y: float, text: str, colour: str, *, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}">{escape(text)}</text>'
+def _panel(panel: "Axes", result: Result) -> None:
+    panel.set_title(_title(result), loc="left", fontsize=10, fontweight="bold")
+    panel.set_ylabel("downtime")
+    panel.grid(visible=True, alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.axvspan(math.nan, math.nan, color=_STALL, alpha=0.35, lw=0, label="stalling")
+    for stall in result.stalls:
+        until = result.outcome.t if stall.end is None else stall.end
+        panel.axvspan(stall.start, until, color=_STALL, alpha=0.35, lw=0)
+    _course(panel, result, _GRANTED, "granted", lambda seen: seen.max_downtime)
+    _course(panel, result, _NEEDED, "needed", lambda seen: seen.needed_downtime)
+    panel.axvline(result.outcome.t, color="black", lw=1)
+    _steps(panel, result.decisions)
+
+
+def _steps(panel: "Axes", decisions: Sequence[Decided]) -> None:
+    """A line for each decision, and its name beside it."""
+    to_part_of_width = panel.transScale + panel.transLimits
+    last = -math.inf
+    for each in decisions:
+        panel.axvline(each.t, color=_STEP, lw=0.9, ls=(0, (4, 3)))
+        last = max(float(to_part_of_width.transform((each.t, 1.0))[0]), last + _CROWDED)
+        panel.annotate(
+            _name(each),
+            (last, 1),
+            xycoords="axes fraction",
+            xytext=(2, -2),
+            textcoords="offset points",
+            rotation=90,
+            va="top",
+            fontsize=7.5,
+            color=_STEP,
+            bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75},
+        )
+
+
+def _title(result: Result) -> str:
+    outcome = result.outcome
+    downtime = "" if outcome.downtime is None else f", downtime {_duration(outcome.downtime)}"
+    return f"{result.policy}: {outcome.outcome} at {outcome.t:.1f} s{downtime}"
+
+
+def _name(each: Decided) -> str:
+    what = each.action if each.value is None else each.value
+    if each.action == "restart":
+        what = "restart"
+    return what if each.step is None else f"{each.step}: {what}"
+
+
+def _course(
+    panel: "Axes", result: Result, colour: str, name: str, value: Callable[[Figures], float | None]
+) -> None:
+    """A line with steps, and with gaps where the value is not known."""
+    times = [seen.t for seen in result.course]
+    values = [value(seen) or math.nan for seen in result.course]
+    panel.plot(times, values, color=colour, lw=1.6, drawstyle="steps-post", label=name)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:g} s"

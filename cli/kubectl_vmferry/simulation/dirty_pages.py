@@ -45,6 +45,12 @@ class DirtyPages:
         self._spans = [Span(0.0, memory, 1.0)]
         self.remaining = memory
 
+    @property
+    def on_the_wire(self) -> float:
+        """What all that remains would take on the wire, in bytes; pages of zeros take nearly nothing."""
+        written = sum(span.part(0, self._touched).dirty for span in self._spans)
+        return written + (self.remaining - written) * ZERO_PAGE_COST
+
     def send(self, budget: float) -> float:
         """Send from the place reached on, for at most so many bytes on the wire; returns those sent."""
         sent = 0.0

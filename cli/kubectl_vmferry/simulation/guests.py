@@ -45,8 +45,12 @@ class Guest:
     vcpus: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.working_set <= self.touched <= self.memory:
-            raise ValueError("the working set must fit in the used memory, and that in the guest's")
+        if not 0 < self.touched <= self.memory:
+            raise ValueError("the used memory must be more than nothing, and no more than the guest's")
+        if self.working_set > self.touched:
+            raise ValueError("the working set must fit in the memory that is used")
+        if self.dirty_rate > 0 and self.working_set == 0:
+            raise ValueError("a guest that writes needs a working set to write to")
 
     @property
     def touched(self) -> int:
@@ -81,6 +85,8 @@ class Writer:
     def sync(self, pages: DirtyPages) -> float:
         """Mark what was written in QEMU's bitmap; returns the bytes that are dirty now and were not before."""
         guest, written, self._written = self._guest, self._written, 0.0
+        if written == 0:
+            return 0.0
         if guest.pattern == Pattern.RANDOM:
             return pages.mark(0, guest.working_set, 1 - math.exp(-written / guest.working_set))
         start, length = self._place, min(written, guest.working_set)

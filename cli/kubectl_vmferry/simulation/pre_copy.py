@@ -18,6 +18,8 @@ from vmferry_agent.hypervisor.port import Sample
 from vmferry_api.migrations import MigrationTechnique
 from vmferry_api.policies import AutoConverge
 
+QEMU_DOWNTIME = 0.3
+"""Seconds that QEMU may stop the guest for unless it is told otherwise (downtime-limit)."""
 TARGET_START = 0.35
 """Seconds until the target's QEMU listens and the first pass begins (measured: 0.3 to 0.7 as a rule)."""
 SWITCH_OVER = 0.03
@@ -55,7 +57,7 @@ class ModelJob:
         *,
         link: float,
         auto_converge: AutoConverge | None = None,
-        max_downtime: float = 0.3,
+        max_downtime: float = QEMU_DOWNTIME,
         bandwidth: float | None = None,
         post_copy_bandwidth: float | None = None,
         now: float = 0.0,
@@ -89,7 +91,10 @@ class ModelJob:
         """Let it go on, in whole windows: what is set takes effect in the next one."""
         while self.end is None and self._now + _WINDOW <= moment:
             self._pass = max(1, self._pass)
-            if self.in_post_copy:
+            alike = min(self._windows_alike(), math.floor((moment - self._now) / _WINDOW + 1e-9))
+            if alike > 1:
+                self._send_windows(alike)
+            elif self.in_post_copy:
                 self._post_copy_window()
             else:
                 self._pre_copy_window()
@@ -128,6 +133,30 @@ class ModelJob:
         """Give it up; the guest runs on where it is."""
         if self.end is None and not self.in_post_copy:
             self.end = JobEnd(time=self._now + ABORT, moved=False)
+
+    def _windows_alike(self) -> int:
+        """How many windows will do nothing but send at the full rate, and so can be gone through at once."""
+        kept = 0.0
+        if not self.in_post_copy:
+            if self._post_copy_wanted or self._bandwidth is None:
+                return 0
+            kept = self._bandwidth * self._max_downtime
+        return math.floor((self._pages.on_the_wire - kept) / (self._rate * _WINDOW)) - 1
+
+    def _send_windows(self, count: int) -> None:
+        seconds = count * _WINDOW
+        self._sent += self._pages.send(self._rate * seconds)
+        if self.in_post_copy:
+            self._now += seconds
+            return
+        self._go_on(seconds)
+        self._measure(self._rate * seconds, seconds)
+
+    @property
+    def _rate(self) -> float:
+        """What goes over the network, in bytes per second."""
+        cap = self._post_copy_cap if self.in_post_copy else self._cap
+        return self._link if cap is None else min(self._link, cap)
 
     def _pre_copy_window(self) -> None:
         began, sent_before = self._now, self._sent
@@ -190,7 +219,7 @@ class ModelJob:
             self._stopped = self._now - self._suspended_at
 
     def _post_copy_window(self) -> None:
-        rate = self._link if self._post_copy_cap is None else min(self._link, self._post_copy_cap)
+        rate = self._rate
         sent = self._pages.send(rate * _WINDOW)
         self._sent += sent
         self._now += sent / rate if self._pages.remaining == 0 else _WINDOW

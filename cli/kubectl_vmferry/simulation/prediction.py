@@ -2,9 +2,9 @@
 
 from kubectl_vmferry.simulation.attempt import Start
 from kubectl_vmferry.simulation.guests import Guest
-from kubectl_vmferry.simulation.pre_copy import ModelJob
+from kubectl_vmferry.simulation.pre_copy import QEMU_DOWNTIME, ModelJob
 from kubectl_vmferry.simulation.simulate import Setting
-from kubectl_vmferry.simulation.vms import vm_report
+from kubectl_vmferry.simulation.vms import simulated_vm
 from vmferry_agent.decisions.changes import bandwidth
 from vmferry_api.policies import Encryption, MigrationPolicySpec
 from vmferry_api.quantities import format_quantity
@@ -20,18 +20,18 @@ def prediction_setting(guest: Guest, *, link: float, until: float) -> Setting:
     """
 
     def start(asked: Start) -> ModelJob:
-        options = asked.desired.start
+        options, limit = asked.desired.start, asked.max_downtime
         return ModelJob(
             guest,
             link=link,
             auto_converge=options.auto_converge if options else None,
-            max_downtime=asked.max_downtime.total_seconds(),
+            max_downtime=QEMU_DOWNTIME if limit is None else limit.total_seconds(),
             bandwidth=bandwidth(asked.desired),
             post_copy_bandwidth=asked.desired.post_copy_bandwidth,
             now=asked.now,
         )
 
-    return Setting(source=vm_report(memory=guest.memory, vcpus=guest.vcpus), start_job=start, until=until)
+    return Setting(vm=simulated_vm(memory=guest.memory, vcpus=guest.vcpus), start_job=start, until=until)
 
 
 def describe(guest: Guest, link: float) -> str:

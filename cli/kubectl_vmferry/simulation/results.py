@@ -55,6 +55,15 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stall:
+    """A time in which the agent reported that the migration stalls."""
+
+    start: float
+    end: float | None = None
+    """None: it did so to the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How it ends."""
 
@@ -74,8 +83,7 @@ class Result:
     policy: str
     decisions: Sequence[Decided]
     outcome: Outcome
-    stalls: Sequence[float]
-    """The moments at which MigrationStalling turned True."""
+    stalls: Sequence[Stall]
     passes: int
     """Of the last attempt."""
     transferred: int

@@ -1,7 +1,9 @@
 """One policy on one migration: the operator, the source's agent and the job, in simulated time."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
 
 from kubectl_vmferry.simulation.attempt import StartJob
 from kubectl_vmferry.simulation.reconcile import reconcile
@@ -11,38 +13,59 @@ from kubectl_vmferry.simulation.results import (
     Outcome,
     OutcomeName,
     Result,
+    Stall,
     decided,
     in_seconds,
     milliseconds,
 )
 from kubectl_vmferry.simulation.simulated_time import EPOCH, at
-from kubectl_vmferry.simulation.source_node import SAMPLING, SourceNode
+from kubectl_vmferry.simulation.source_node import SourceNode
 from kubectl_vmferry.simulation.stored_object import StoredMigration
 from kubectl_vmferry.simulation.target_node import target_report
+from vmferry_agent.decisions.outcome import GivenUp
+from vmferry_agent.hypervisor.port import Domain
 from vmferry_api import FINALIZER
 from vmferry_api.conditions import ConditionType, find_condition, is_true
-from vmferry_api.migrations import Desired, Phase, Progress, SourceReport, VMMigration, VMMigrationStatus
+from vmferry_api.durations import format_duration
+from vmferry_api.migrations import Desired, Phase, Progress, VMMigration, VMMigrationStatus
 from vmferry_api.policies import MigrationPolicy
 
 LATENCY = 0.1
 """Seconds from a decision until the agent has it."""
+SAMPLING = 0.5
+"""Seconds between two of the agent's looks (vmferry_agent.migrations.attempt.SAMPLING)."""
+_LONG_PASS = 0.01
+"""Nothing but the bytes sent changes within a pass: in a long one, looks this part of its age apart are enough."""
 _SETTLED_WITHIN = 5
 """Looks that the operator takes at what it has just written itself."""
 
-Verdict = Callable[[Desired, Progress | None, float], Outcome | None]
-"""The outcome where what is desired, what is seen and the time end the simulation before the migration ends."""
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a simulation has come to at one moment."""
+
+    now: float
+    desired: Desired
+    progress: Progress | None
+    in_post_copy: bool
+    given_up: GivenUp | None
+    """Why the agent has aborted by itself, if it has."""
+
+
+Verdict = Callable[[Seen], Outcome | None]
+"""The outcome where what is seen ends the simulation before the migration ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What all policies are simulated on."""
 
-    source: SourceReport
+    vm: Domain
     """The VM before it starts."""
     start_job: StartJob
     until: float
     """Seconds to simulate at most."""
-    verdict: Verdict = field(default=lambda _desired, _progress, _now: None)
+    verdict: Verdict = field(default=lambda _: None)
 
 
 def simulate(
@@ -53,7 +76,7 @@ def simulate(
     Args:
         label: What to call it.
         policy: The policy.
-        setting: The VM and its migration.
+        setting: The VM, and what happens to it.
         others: Further policies in the cluster, as `retry.thenPolicy` may name one.
     """
     known = [policy, *(each for each in others if each.metadata.name != policy.metadata.name)]
@@ -67,17 +90,18 @@ class _Simulation:
         self._label = label
         self._policies = policies
         self._setting = setting
-        self._node = SourceNode(setting.source, setting.start_job)
+        self._node = SourceNode(setting.vm, setting.start_job)
         self._stored = StoredMigration(_asked_for(policy))
         self._now = 0.0
         self._next_look = 0.0
         self._check_at: float | None = None
         self._arrives_at: float | None = None
         self._desired: Desired | None = None
-        self._written = VMMigrationStatus()
+        self._written: Mapping[str, Any] = {}
         self._written_at = 0.0
+        self._pass_began_at = (0, 0, 0.0)
         self._decisions: list[Decided] = []
-        self._stalls: list[float] = []
+        self._stalls: list[Stall] = []
         self._course: list[Figures] = []
 
     def run(self) -> Result:
@@ -87,6 +111,9 @@ class _Simulation:
         while (outcome := self._outcome()) is None:
             self._now = self._next_event()
             self._agent()
+            outcome = self._verdict()  # before the operator follows what the recording did by itself
+            if outcome is not None:
+                break
             self._operator()
         return self._result(outcome)
 
@@ -97,13 +124,21 @@ class _Simulation:
         if self._desired is None:
             return
         self._node.look(self._desired, now=self._now)
-        self._next_look = self._now + SAMPLING
-        progress = self._node.status.progress
+        progress = self._node.progress
+        self._next_look = self._now + self._sampling(progress)
         if progress is not None:
             needed, granted = in_seconds(progress.needed_downtime), in_seconds(progress.max_downtime)
             self._course.append(
                 Figures(t=milliseconds(self._now) or 0.0, needed_downtime=needed, max_downtime=granted)
             )
+
+    def _sampling(self, progress: Progress | None) -> float:
+        """Seconds until the next look."""
+        this = len(self._node.jobs), progress.memory_pass if progress else 0
+        if this != self._pass_began_at[:2]:
+            self._pass_began_at = (*this, self._now)
+        age = self._now - self._pass_began_at[2]
+        return max(SAMPLING, age * _LONG_PASS)
 
     def _operator(self) -> None:
         """The operator looks when the object has changed, and when it said that it would."""
@@ -115,20 +150,26 @@ class _Simulation:
 
     def _report_is_due(self) -> bool:
         """A change of anything but progress is written at once, as the agent's reporter does."""
-        new, old = self._node.status, self._written
-        if new.replace(progress=None) != old.replace(progress=None):
+        new, old = self._node.report, self._written
+        if {**new, "progress": None} != {**old, "progress": None}:
             return True
         every = self._desired.report_every.total_seconds() if self._desired else 0.0
-        return new.progress != old.progress and self._now - self._written_at >= every - 1e-6
+        return new != old and self._now - self._written_at >= every - 1e-6
 
     def _write(self) -> None:
-        source = self._node.status
-        in_post_copy = self._node.attempt is not None and self._node.attempt.job.in_post_copy
-        if _stalls(source) and not _stalls(self._written):
-            self._stalls.append(milliseconds(self._now) or 0.0)
-        self._written, self._written_at = source, self._now
-        target = target_report(source, self._setting.source, in_post_copy=in_post_copy)
-        self._stored.report(source, target)
+        self._written, self._written_at = self._node.report, self._now
+        target = target_report(self._setting.vm, self._node.attempts, in_post_copy=self._node.in_post_copy)
+        self._stored.report(self._written, target)
+        self._note_stalling()
+
+    def _note_stalling(self) -> None:
+        stalls = is_true(self._stored.status.conditions, ConditionType.MIGRATION_STALLING)
+        t = milliseconds(self._now) or 0.0
+        open_one = self._stalls[-1] if self._stalls and self._stalls[-1].end is None else None
+        if stalls and open_one is None:
+            self._stalls.append(Stall(start=t))
+        elif open_one is not None and not stalls:
+            self._stalls[-1] = replace(open_one, end=t)
 
     def _reconcile(self) -> None:
         before = self._stored.status.desired
@@ -170,16 +211,31 @@ class _Simulation:
             accepted = find_condition(status.conditions, ConditionType.ACCEPTED)
             why = accepted.message if accepted else "the operator has not started it"
             return Outcome(t=0.0, outcome=OutcomeName.NOT_ACCEPTED, why=why)
-        verdict = self._setting.verdict(desired, self._node.status.progress, self._now)
+        verdict = self._verdict()
         if verdict is not None:
             return verdict
         if status.phase is not None and status.phase.terminal:
             return self._ended(status)
         if self._now >= self._setting.until:
+            until = format_duration(timedelta(seconds=self._setting.until))
             return Outcome(
-                t=self._now, outcome=OutcomeName.UNFINISHED, why="the simulated time is over (--until)"
+                t=self._now, outcome=OutcomeName.UNFINISHED, why=f"not over after {until} (--until)"
             )
         return None
+
+    def _verdict(self) -> Outcome | None:
+        desired = self._stored.status.desired
+        if desired is None:
+            return None
+        return self._setting.verdict(
+            Seen(
+                now=self._now,
+                desired=desired,
+                progress=self._node.progress,
+                in_post_copy=self._node.in_post_copy,
+                given_up=self._node.given_up,
+            )
+        )
 
     def _ended(self, status: VMMigrationStatus) -> Outcome:
         last = status.attempts[-1] if status.attempts else None
@@ -205,10 +261,6 @@ class _Simulation:
             transferred=sum(sample.transferred for sample in samples),
             course=self._course,
         )
-
-
-def _stalls(status: VMMigrationStatus) -> bool:
-    return is_true(status.conditions, ConditionType.MIGRATION_STALLING)
 
 
 def _asked_for(policy: MigrationPolicy) -> VMMigration:

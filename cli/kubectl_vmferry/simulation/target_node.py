@@ -1,28 +1,34 @@
 """Stands in for the target node's agent."""
 
-from vmferry_api.migrations import SourceReport, TargetReport, VMMigrationStatus, VMReport, VMState
+from collections.abc import Sequence
+
+from kubectl_vmferry.simulation.vms import HOST
+from vmferry_agent.hypervisor.port import Domain
+from vmferry_agent.migrations.vm_reports import vm_report
+from vmferry_api.migrations import Attempt, AttemptOutcome, TargetReport, VMReport, VMState
 
 
-def target_report(status: VMMigrationStatus, source: SourceReport, *, in_post_copy: bool) -> TargetReport:
+def target_report(vm: Domain, attempts: Sequence[Attempt], *, in_post_copy: bool) -> TargetReport:
     """What the target's agent sees.
 
     Args:
-        status: The source agent's part of the status.
-        source: What the source reported before the start.
-        in_post_copy: Whether the guest runs on the target while its memory follows.
+        vm: The VM before it starts.
+        attempts: What the source's agent says of them.
+        in_post_copy: Whether the VM runs on the target while its memory follows.
     """
-    ended = [attempt for attempt in status.attempts if attempt.end is not None]
-    arrived = bool(ended) and ended[-1].outcome == "Completed"
-    vm = VMReport(state=VMState.ABSENT)
-    if source.vm is not None and (arrived or in_post_copy):
-        vm = source.vm.replace(state=VMState.RUNNING, reason="Migrated" if arrived else "PostCopy")
+    ended = [attempt for attempt in attempts if attempt.end is not None]
+    arrived = bool(ended) and ended[-1].outcome == AttemptOutcome.COMPLETED
+    here = VMReport(state=VMState.ABSENT)
+    if arrived or in_post_copy:
+        reason = "Migrated" if arrived else "PostCopy"
+        here = vm_report(vm).replace(state=VMState.RUNNING, reason=reason)
     return TargetReport(
         ready=True,
         connect_uri="qemu+tls://target/system",
-        vm=vm,
+        vm=here,
         after_attempt=len(ended),
-        libvirt_version=source.libvirt_version,
-        qemu_version=source.qemu_version,
-        features=source.features,
-        free_memory=source.vm.memory * 2 if source.vm and source.vm.memory else None,
+        libvirt_version=HOST.libvirt_version,
+        qemu_version=HOST.qemu_version,
+        features=sorted(HOST.features),
+        free_memory=HOST.free_memory,
     )

@@ -1,12 +1,12 @@
 """The source agent's part of the status of one migration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any, Protocol
 
 from vmferry_agent.decisions.outcome import Ended
 from vmferry_agent.hypervisor.port import CompletedJob, Domain, HostFacts
 from vmferry_agent.migrations.vm_reports import vm_report
-from vmferry_agent.reporting import Reporter
 from vmferry_api.conditions import ConditionType, Status, condition, find_condition
 from vmferry_api.migrations import (
     Applied,
@@ -30,6 +30,16 @@ CONDITIONS = (
     ConditionType.MIGRATION_STALLING,
     ConditionType.POST_COPY_INTERRUPTED,
 )
+
+
+class Reporter(Protocol):
+    """Where the status goes: the API server's (vmferry_agent.reporting), or a simulation's."""
+
+    def put(self, status: Mapping[str, Any]) -> None:
+        """Have this written, in place of whatever has not been written yet."""
+
+    async def flush(self) -> None:
+        """Wait until it is written (ObjectGoneError: it can't be)."""
 
 
 class SourceStatus:
