@@ -57,10 +57,11 @@ class Run:
     sent: int
     """Bytes, over all attempts."""
     actions: Sequence[str]
+    """The steps, each with its time."""
     attempts: int
     intact: bool
-    why: str
-    """How it ended."""
+    trail: Sequence[str]
+    """Why each step was taken."""
 
     @property
     def moved(self) -> bool:
@@ -181,7 +182,6 @@ class Lanes:
         seconds = ((last.end or first.start) - first.start).total_seconds()
         if last.outcome == AttemptOutcome.COMPLETED:
             seconds = (last.start - first.start).total_seconds() + self._elapsed(migration)
-        failed = [each for each in status.conditions if each.type in {"Complete", "Failed"} and each.message]
         return Run(
             job=job,
             phase=status.phase or Phase.PENDING,
@@ -189,14 +189,16 @@ class Lanes:
             downtime=None if last.downtime is None else last.downtime.total_seconds(),
             lost=lost,
             sent=sum(each.transferred or 0 for each in status.attempts),
-            actions=[each.action for each in status.steps],
+            actions=[
+                f"{(each.time - first.start).total_seconds():.1f} s: {each.action}" for each in status.steps
+            ],
             attempts=len(status.attempts),
             intact=guest.verdict().intact,
-            why=failed[0].message if failed else "",
+            trail=[each.trigger for each in status.steps],
         )
 
     def _elapsed(self, migration: VMMigration) -> float:
-        """QEMU's own time; the call that migrates returns a second or two later, when the source's QEMU is gone."""
+        """QEMU's own time; the migrating call returns a second or two later, when the source's QEMU is gone."""
         uid, number = migration.metadata.uid, migration.status.attempts[-1].number
         (trace,) = self._lab.components.traces.glob(f"*_{uid}_{number}.jsonl")
         rows = [json.loads(line) for line in trace.read_text().splitlines()]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 import yaml
-from measured_runs import LINK, Job, Lanes, Run, median
 
+from measured_runs import LINK, Job, Lanes, Run, median
 from vmferry_lab.guests.workloads import BORDERLINE, BURSTS, HOPELESS, IDLE, JUST_ABOVE, LARGE, Workload
 from vmferry_lab.lab import Lab
 

@@ -272,6 +272,11 @@ class PassRecord(ApiModel):
     memory_pass: int = Field(alias="pass", description="The pass.", ge=1)
     elapsed: Duration = Field(description="When it began, since the attempt began.")
     needed_downtime: Duration = Field(description="The needed downtime as of its start.")
+    pending: Quantity | None = Field(
+        default=None,
+        description="Bytes that switch-over would have had to move, as of its start; unlike the needed downtime "
+        "it does not change with the link.",
+    )
 
 
 class Progress(ApiModel):

@@ -358,7 +358,8 @@ class Objective(ApiModel):
         ),
     )
     max_downtime: Duration = Field(
-        description="Never exceeded in pre-copy (QEMU is given 0.9 of it).",
+        description="Never exceeded in pre-copy: QEMU, which reckons with memory alone, is given a tenth less, "
+        "and at least 100ms less (but no less than half of it).",
         json_schema_extra=rules(
             duration_rule("maxDowntime", least="1ms", most=MAX_DOWNTIME, example="500ms")
         ),

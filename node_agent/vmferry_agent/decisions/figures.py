@@ -7,6 +7,7 @@ from vmferry_api.durations import whole_milliseconds
 from vmferry_api.migrations import PassRecord, Progress
 from vmferry_api.quantities import rounded
 
+_KIB = 2**10
 RECENT = 12
 """Passes that are told; the schema allows no more."""
 
@@ -20,11 +21,9 @@ def progress(
     in_post_copy: bool,
 ) -> Progress:
     """The progress to report; its percentage never falls below that of the report before it."""
-    needed = None if in_post_copy or sample.memory_pass <= 1 else sample.expected_downtime
+    needed = None if in_post_copy or sample.memory_pass <= 1 else _needed(sample)
     pending = (
-        None
-        if needed is None or sample.bandwidth is None
-        else round(needed.total_seconds() * sample.bandwidth)
+        None if needed is None or sample.bandwidth is None else needed.total_seconds() * sample.bandwidth
     )
     return Progress(
         percent=max(_percent(sample), before.percent if before else 0),
@@ -39,25 +38,38 @@ def progress(
         max_downtime=max_downtime,
         throttle=sample.throttle,
         elapsed=timedelta(seconds=round(elapsed.total_seconds())),
-        recent=_recent(sample.memory_pass, needed, elapsed, before),
+        recent=_recent(sample.memory_pass, needed, pending, elapsed, before),
     )
 
 
-def _recent(
-    memory_pass: int, needed: timedelta | None, elapsed: timedelta, before: Progress | None
-) -> list[PassRecord]:
-    """The last passes, each with the higher of its last two samples.
+def _needed(sample: Sample) -> timedelta | None:
+    """What QEMU expects, unless more than that is left already.
 
-    A hiccup of the measured bandwidth lowers a single sample. The first one may still be the pass's before: QEMU
-    reckons up to 100 ms after a pass has begun; so it is not the highest of all that counts.
+    It reckons anew only some 100 ms after a pass has begun; until then it tells of the pass before.
     """
+    if sample.expected_downtime is None or not sample.bandwidth:
+        return sample.expected_downtime
+    left = whole_milliseconds(timedelta(seconds=sample.remaining / sample.bandwidth))
+    return max(sample.expected_downtime, left)
+
+
+def _recent(
+    memory_pass: int,
+    needed: timedelta | None,
+    pending: float | None,
+    elapsed: timedelta,
+    before: Progress | None,
+) -> list[PassRecord]:
+    """The last passes, each as its last sample has shown it."""
     recent = before.recent if before else []
     if needed is None:
         return recent
+    size = None if pending is None else round(pending / _KIB) * _KIB
     if recent and recent[-1].memory_pass == memory_pass:
-        last = before.needed_downtime if before else None
-        return [*recent[:-1], recent[-1].replace(needed_downtime=max(needed, last or needed))]
-    new = PassRecord(memory_pass=memory_pass, elapsed=whole_milliseconds(elapsed), needed_downtime=needed)
+        return [*recent[:-1], recent[-1].replace(needed_downtime=needed, pending=size)]
+    new = PassRecord(
+        memory_pass=memory_pass, elapsed=whole_milliseconds(elapsed), needed_downtime=needed, pending=size
+    )
     return [*recent, new][-RECENT:]
 
 

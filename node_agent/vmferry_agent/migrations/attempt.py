@@ -29,7 +29,7 @@ from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
 
-SAMPLING = timedelta(seconds=0.5)
+SAMPLING = timedelta(seconds=0.25)
 SWITCHING = timedelta(seconds=5)
 """QEMU switches to post-copy within 0.1 s of the order, and libvirt tells a moment later. An abort in between
 could let the guest run on both hosts; so for this long there is none, whatever the domain's state still says."""

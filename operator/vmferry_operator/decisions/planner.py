@@ -25,7 +25,9 @@ from vmferry_operator.decisions.situations import Situation
 from vmferry_operator.decisions.trend import Trend, trend
 
 JUDGE_AFTER = timedelta(seconds=2.5)
-"""Time at the full budget before anything is called hopeless; and at least one whole pass."""
+"""Time since the first pass before anything is called hopeless, and a pass must have ended at the full budget."""
+AT_BUDGET = timedelta(seconds=1)
+"""So much of that time at the full budget, however short the passes are."""
 BEYOND_PROBING = 3.3
 """A needed downtime of so many budgets will not fit by granting the budget (a cyclic writer's falls to 0.3)."""
 PATIENCE = timedelta(seconds=30)
@@ -119,14 +121,12 @@ class _Planner:
     def _at_budget(self, passes: Sequence[PassRecord]) -> Outlook:
         """The verdict, once there was a whole pass and some time at the budget."""
         since = self._at_budget_since(passes)
-        judged = [each for each in passes if self._attempt.start + each.elapsed >= since]
-        seen = trend(judged)
+        seen = trend(self._ended_since(since, passes))
         if seen is None or seen.ratio is None:
             return self._until_deadline("judge the needed downtime at the full budget")
-        if self._now < since + JUDGE_AFTER:
-            return self._until_deadline(
-                "judge the needed downtime at the full budget", at=since + JUDGE_AFTER
-            )
+        judge_at = max(self._begin(passes[0]) + JUDGE_AFTER, since + AT_BUDGET)
+        if self._now < judge_at:
+            return self._until_deadline("judge the needed downtime at the full budget", at=judge_at)
         if self._will_fit(seen, self._granted, passes):
             return self._until_deadline()
         return self._hopeless(f"not converging to the budget of {format_duration(self._granted)} ({seen})")
@@ -137,7 +137,15 @@ class _Planner:
             for step in records.since(self._steps, self._attempt.number)
             if records.action(step).name == ActionName.SET_MAX_DOWNTIME and step.effective is not None
         ]
-        return max([self._attempt.start + passes[0].elapsed, *granted]) if passes else self._now
+        return max([self._begin(passes[0]), *granted]) if passes else self._now
+
+    def _ended_since(self, since: datetime, passes: Sequence[PassRecord]) -> Sequence[PassRecord]:
+        """The passes that ended then or later, as what is granted decides at the end of a pass."""
+        before = sum(self._begin(each) < since for each in passes)
+        return passes[max(0, before - 1) :]
+
+    def _begin(self, of_pass: PassRecord) -> datetime:
+        return self._attempt.start + of_pass.elapsed
 
     def _hopeless(self, why: str) -> Outlook:
         """What is allowed, the cheapest first."""

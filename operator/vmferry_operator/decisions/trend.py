@@ -52,8 +52,8 @@ def trend(passes: Sequence[PassRecord]) -> Trend | None:
     values = sorted(each.needed_downtime for each in window)
     first, last = window[0], window[-1]
     ratio = None
-    if len(window) > 1 and first.needed_downtime:
-        fall = last.needed_downtime / first.needed_downtime
+    fall = _fall(first, last) if len(window) > 1 else None
+    if fall is not None:
         ratio = fall ** (1 / (last.memory_pass - first.memory_pass))
     return Trend(
         needed=last.needed_downtime,
@@ -61,6 +61,13 @@ def trend(passes: Sequence[PassRecord]) -> Trend | None:
         floor=values[1] if len(values) > 2 else values[0],  # noqa: PLR2004 - of two, the lower
         passes=len(window),
     )
+
+
+def _fall(first: PassRecord, last: PassRecord) -> float | None:
+    """By bytes, where they are told: a hiccup of the link is no trend of the guest."""
+    if first.pending and last.pending is not None:
+        return last.pending / first.pending
+    return last.needed_downtime / first.needed_downtime if first.needed_downtime else None
 
 
 def _to_10_ms(value: timedelta) -> timedelta:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -144,8 +145,29 @@ def test_each_pass_from_the_second_on_is_told_with_its_needed_downtime():
     assert told((1, 300), (2, 1280), (2, 1280), (3, 1100)) == [(2, 1, 1280), (3, 3, 1100)]
 
 
-def test_of_two_samples_in_a_pass_the_higher_counts():
-    assert told((2, 700), (2, 1280), (2, 900)) == [(2, 0, 1280)]
+def test_of_several_samples_in_a_pass_the_last_counts():
+    assert told((2, 700), (2, 1280), (2, 900)) == [(2, 0, 900)]
+
+
+def test_more_than_is_expected_is_needed_while_more_than_that_is_left():
+    """QEMU reckons anew 100 ms after a pass has begun; the limit of the first pass is no needed downtime."""
+    stale = replace(sample(needed=300), remaining=50_000_000, bandwidth=50_000_000)
+    seen = progress(stale, elapsed=timedelta(0), max_downtime=None, before=None, in_post_copy=False)
+    assert seen.needed_downtime == timedelta(seconds=1)
+    assert seen.recent[-1].needed_downtime == timedelta(seconds=1)
+
+
+def test_what_is_pending_does_not_change_with_the_bandwidth():
+    last = None
+    for second, (needed, rate) in enumerate([(1447, 46_300_000), (1280, 52_340_000), (1340, 50_000_000)]):
+        last = progress(
+            replace(sample(memory_pass=2 + second, needed=needed), bandwidth=rate),
+            elapsed=timedelta(seconds=second),
+            max_downtime=None,
+            before=last,
+            in_post_copy=False,
+        )
+    assert {round(each.pending / 1e6) for each in last.recent} == {67}
 
 
 def test_a_sample_that_still_shows_the_pass_before_does_not_count():

@@ -96,7 +96,7 @@ def actions(spec: MigrationPolicySpec, passes: Passes, *, until: float) -> list[
     return [action for _, action in Course(spec).until(until, passes)]
 
 
-GRANT = "setMaxDowntime 300ms → 450ms"
+GRANT = "setMaxDowntime 300ms → 400ms"
 
 
 @pytest.mark.parametrize("passes", [W1, W2, W8], ids=["W1 idle", "W2 borderline", "W8 slow"])
@@ -124,7 +124,7 @@ def test_the_verdict_takes_a_whole_pass_and_some_seconds_at_the_budget(
     words: dict[str, object], action: str
 ) -> None:
     done = Course(objective(**words)).until(8, W3_AT_BUDGET)
-    assert done == [(3.5, GRANT), (6.5, action)]
+    assert done == [(3.5, GRANT), (5.0, action)]
 
 
 def test_a_guest_far_above_the_budget_is_not_probed() -> None:
@@ -137,7 +137,7 @@ def test_a_floor_just_above_the_budget_is_not_waited_at() -> None:
 
 def test_without_a_preferred_downtime_the_budget_is_granted_from_the_start() -> None:
     spec = policy(objective={"maxDowntime": "500ms", "allow": ["PostCopy"]}).spec
-    assert first_desired(spec).max_downtime == timedelta(milliseconds=450)
+    assert first_desired(spec).max_downtime == timedelta(milliseconds=400)
     assert actions(spec, W3, until=8) == ["switchToPostCopy"]
 
 
@@ -203,10 +203,20 @@ def test_at_the_deadline_what_ends_it_is_done(words: dict[str, object], action: 
     assert (made.steps[-1].action if made.steps else None) == action
 
 
-def test_a_burst_is_not_hopeless() -> None:
-    burst: Passes = [(1.9, 1280), (3.2, 1275), (4.5, 1280), (5.8, 1270), (6.2, 330), (6.5, 200)]
-    assert actions(objective(allow=["PostCopy"]), burst, until=7)[:1] == [GRANT]
-    assert "switchToPostCopy" not in actions(objective(allow=["PostCopy"]), burst, until=5.5)
+def test_a_burst_is_not_hopeless_if_it_ends_before_the_verdict() -> None:
+    burst: Passes = [(1.9, 1280), (3.2, 1275), (4.1, 380), (4.5, 200)]
+    assert actions(objective(allow=["PostCopy"]), burst, until=7) == [GRANT]
+
+
+def test_a_hiccup_of_the_link_is_no_trend_of_the_guest() -> None:
+    """As recorded: the same bytes, by another bandwidth."""
+    flat = [
+        each.replace(pending=67_000_000)
+        for each in records([(1.9, 1447), (3.2, 1280), (4.2, 1280), (5.2, 1150)])
+    ]
+    seen = trend(flat)
+    assert seen is not None
+    assert (seen.ratio, seen.needed) == (1, timedelta(milliseconds=1150))
 
 
 @pytest.mark.parametrize(
@@ -262,7 +272,7 @@ def test_whatever_the_passes_show_nothing_is_done_that_is_not_allowed(allow, ste
             now=after(now),
         )
         assert again.desired == made.desired
-    assert course.desired.max_downtime <= timedelta(milliseconds=450)
+    assert course.desired.max_downtime <= timedelta(milliseconds=400)
     if course.desired.technique == MigrationTechnique.POST_COPY:
         assert "PostCopy" in allow
     if course.desired.suspend:
