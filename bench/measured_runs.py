@@ -178,6 +178,9 @@ class Lanes:
 
     def _told(self, guest: Guest, job: Job, migration: VMMigration, lost: float) -> Run:
         status = migration.status
+        if not status.attempts:
+            said = "; ".join(f"{each.type}={each.status}: {each.message}" for each in status.conditions)
+            raise RuntimeError(f"{guest.name} under {job.policy} has not started: {said}")
         first, last = status.attempts[0], status.attempts[-1]
         seconds = ((last.end or first.start) - first.start).total_seconds()
         if last.outcome == AttemptOutcome.COMPLETED:

@@ -1,0 +1,133 @@
+"""What an objective makes of guests that were measured under other planners (bench/objective.py), on a real link.
+
+Each figure is a ratio to what plain libvirt, or oVirt's "Minimal downtime", does to the same guest in the same run.
+Where a ratio is missed the runs are repeated, up to three times each, and their medians count: a run lasts seconds,
+and the machine has other things to do.
+"""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from measured_runs import LINK, Job, Lanes, Run, median
+from objective import INTO_BURST, POLICIES
+
+from vmferry_lab.guests.workloads import BORDERLINE, BURSTS, HOPELESS, IDLE, JUST_ABOVE, LARGE, Workload
+from vmferry_lab.lab import Lab
+
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for all of the first runs
+
+MOST_RUNS = 3
+PLAIN, OVIRT = "plain", "ovirt-minimal-downtime"
+GENTLE, HARD, POST_COPY = "objective-gentle", "objective-hard", "objective-post-copy"
+EASY, HOPELESS_ONES = (IDLE, BORDERLINE, BURSTS), (LARGE, HOPELESS, JUST_ABOVE)
+MAX_DOWNTIME = 0.5
+
+
+class Measured:
+    """Runs by guest and policy; more of them on demand."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
+
+    def measure(self, pairs: Sequence[tuple[Workload, str]]) -> None:
+        for run in self._lanes.run([self._job(*pair) for pair in pairs]):
+            self._runs[run.job.workload.name, run.job.policy].append(run)
+
+    def of(self, workload: Workload, policy: str) -> list[Run]:
+        return self._runs[workload.name, policy]
+
+    def seconds(self, workload: Workload, policy: str) -> float:
+        return median(self.of(workload, policy), lambda run: run.seconds)
+
+    def excess(self, workload: Workload, policy: str, other: str, *, ratio: float, slack: float = 0) -> float:
+        """Seconds by which a policy misses a ratio to another one's time."""
+        while True:
+            most = ratio * self.seconds(workload, other) + slack
+            excess = self.seconds(workload, policy) - most
+            if excess <= 0 or len(self.of(workload, policy)) == MOST_RUNS:
+                return excess
+            self.measure([(workload, policy), (workload, other)])
+
+    def all(self) -> list[Run]:
+        return [run for runs in self._runs.values() for run in runs]
+
+    def _job(self, workload: Workload, policy: str) -> Job:
+        number = len(self.of(workload, policy))
+        return Job(workload=workload, policy=policy, into_burst=INTO_BURST[number] if workload.rates else 0)
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Measured]:
+    lab = Lab(Path(tempfile.mkdtemp(prefix="vmf-")))
+    try:
+        lab.up(hosts=4, link=LINK, say=lambda _: None)
+        found = Measured(Lanes(lab, POLICIES))
+        found.measure(
+            [
+                *((each, policy) for each in HOPELESS_ONES for policy in (OVIRT, GENTLE, POST_COPY, HARD)),
+                *((each, policy) for each in EASY for policy in (PLAIN, GENTLE, POST_COPY)),
+            ]
+        )
+        yield found
+    finally:
+        lab.down()
+
+
+def names(workload: Workload) -> str:
+    return workload.name
+
+
+@pytest.mark.parametrize("policy", [GENTLE, POST_COPY])
+@pytest.mark.parametrize("workload", EASY, ids=names)
+def test_an_easy_guest_is_left_alone_and_not_slower_than_with_plain_libvirt(
+    measured: Measured, workload: Workload, policy: str
+) -> None:
+    assert measured.excess(workload, policy, PLAIN, ratio=1.0, slack=1.0) <= 0
+    for run in measured.of(workload, policy):
+        assert run.attempts == 1
+        assert "switchToPostCopy" not in "".join(run.actions)
+
+
+@pytest.mark.parametrize(
+    ("workload", "ratio"), [(HOPELESS, 0.6), (JUST_ABOVE, 0.8), (LARGE, 0.8)], ids=["W3", "W6b", "W7"]
+)
+def test_a_hopeless_guest_that_may_be_throttled_moves_in_a_part_of_the_time(
+    measured: Measured, workload: Workload, ratio: float
+) -> None:
+    assert measured.excess(workload, GENTLE, OVIRT, ratio=ratio) <= 0
+
+
+@pytest.mark.parametrize("workload", HOPELESS_ONES, ids=names)
+def test_a_hopeless_guest_that_may_be_throttled_hard_moves_in_half_the_time(
+    measured: Measured, workload: Workload
+) -> None:
+    assert measured.excess(workload, HARD, OVIRT, ratio=0.5) <= 0
+
+
+@pytest.mark.parametrize("workload", HOPELESS_ONES, ids=names)
+def test_a_hopeless_guest_that_may_end_in_post_copy_moves_in_less_than_half_the_time(
+    measured: Measured, workload: Workload
+) -> None:
+    assert measured.excess(workload, POST_COPY, OVIRT, ratio=0.45) <= 0
+    for run in measured.of(workload, POST_COPY):
+        assert [each.partition(": ")[2] for each in run.actions][-1] == "switchToPostCopy"
+        assert run.attempts == 1
+
+
+def test_no_stop_is_longer_than_the_objective_allows_and_all_memory_is_intact(measured: Measured) -> None:
+    runs = measured.all()
+    assert all(run.intact for run in runs)
+    assert all(run.moved for run in runs)
+    planned = [run for run in runs if run.job.policy in {GENTLE, HARD, POST_COPY}]
+    assert max(run.downtime or 0 for run in planned) <= MAX_DOWNTIME
+
+
+def test_the_bytes_sent_stay_within_a_few_times_the_guest_s_memory(measured: Measured) -> None:
+    for workload, most in ((HOPELESS, 4.5), (LARGE, 4)):
+        for policy in (GENTLE, POST_COPY):
+            sent = median(measured.of(workload, policy), lambda run: run.sent)
+            assert sent <= most * workload.touched, (workload.name, policy)
