@@ -7,12 +7,17 @@ from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
     Phase,
-    TargetReport,
     VMMigration,
     VMReport,
     VMState,
 )
+from vmferry_operator.decisions.presence import Presence, presence
 from vmferry_operator.decisions.situations import in_post_copy
+
+RAN_ON_AFTER_SWITCH_OVER = "MigrationCanceled"
+"""libvirt's reason for a source that was stopped for switching over and let run again; it keeps it."""
+_UNSETTLED = {Presence.UNKNOWN, Presence.UNDECIDED, Presence.HALF, Presence.FROZEN}
+_STILL_THERE = {Presence.RUNS, Presence.STANDS, Presence.UNDECIDED, Presence.UNCLEAR}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,30 +31,24 @@ class Conclusion:
     """The VM lives on its source, so that it could be tried again."""
 
 
-_ENDS = {
-    AttemptOutcome.CANCELLED: (Phase.CANCELLED, "Cancelled"),
-    AttemptOutcome.ABORTED: (Phase.FAILED, "Aborted"),
-    AttemptOutcome.FAILED: (Phase.FAILED, "MigrationFailed"),
-    AttemptOutcome.RESTARTED: (Phase.FAILED, "MigrationFailed"),
-}
-
-
 def conclude(migration: VMMigration) -> Conclusion | None:
     """The phase of a migration whose wanted attempt has begun; None before that.
 
-    Succeeded takes two witnesses: the source's agent says that it completed, the target's that the VM runs.
+    No end takes one witness alone. Succeeded: the target sees the VM, and the source no longer has it. Stayed: the
+    source has it, and was never stopped for switching over, or the target has looked since and has nothing. Lost:
+    neither has it, and the target has looked since.
     """
-    status = migration.status
-    attempt = status.attempts[-1] if status.attempts else None
-    if attempt is None:
+    attempts = migration.status.attempts
+    if not attempts:
         return None
+    attempt = attempts[-1]
     if attempt.outcome is None:
         return _running(migration)
-    if attempt.outcome == AttemptOutcome.COMPLETED:
-        return _arrived(migration, attempt, status.target)
-    stayed = _stayed(migration, attempt, attempt.outcome)
-    ordered = status.desired.attempt if status.desired else 0
-    return None if stayed.again and ordered > attempt.number else stayed
+    end = _End(migration, attempt).conclusion()
+    if end is None or not end.again:
+        return end
+    ordered = migration.status.desired.attempt if migration.status.desired else 0
+    return None if ordered > attempt.number else end
 
 
 def cancel_wanted(migration: VMMigration) -> bool:
@@ -75,70 +74,129 @@ def _running(migration: VMMigration) -> Conclusion:
     return Conclusion(phase=Phase.RUNNING, reason="Migrating", message=message)
 
 
-def _stayed(migration: VMMigration, attempt: Attempt, outcome: AttemptOutcome) -> Conclusion:
-    """The source says that it did not move; where the VM does not live there any more, the target decides."""
-    spec, status = migration.spec, migration.status
-    there = status.target.vm if status.target else None
-    if status.source is None or status.source.vm is None or _lives(status.source.vm):
-        if there is not None and there.state == VMState.RUNNING and _lives(there):
+class _End:
+    """An attempt that its source's agent has closed, and what both hosts show of the VM."""
+
+    def __init__(self, migration: VMMigration, attempt: Attempt) -> None:
+        status = migration.status
+        self._migration = migration
+        self._attempt = attempt
+        self._vm = migration.spec.vm
+        self._source_node = migration.spec.source_node
+        self._target_node = migration.spec.target_node
+        self._source = status.source.vm if status.source else None
+        self._target = status.target.vm if status.target else None
+        self._here = presence(self._source)
+        self._there = presence(self._target)
+
+    def conclusion(self) -> Conclusion | None:
+        """How it ended, or what that still depends on; None: another attempt is to follow."""
+        if self._there.whole:
+            return self._with_a_whole_vm_there()
+        if self._never_switched_over:
+            return self._stayed()
+        if self._there == Presence.FROZEN and self._here == Presence.GONE and self._looked:
+            return self._frozen()
+        if self._here == Presence.UNKNOWN or self._there in _UNSETTLED or not self._looked:
+            return self._confirming(self._told)
+        if self._here in _STILL_THERE:
+            return self._stayed()
+        if self._completed or self._there == Presence.UNCLEAR:
+            message = f"{self._vm} left for {self._target_node} but is {_state(self._target)} there; look at its log"
+            return Conclusion(phase=Phase.FAILED, reason="VMNotRunning", message=message)
+        message = f"{self._vm} runs on neither {self._source_node} nor {self._target_node}: {self._attempt.error}"
+        return Conclusion(phase=Phase.FAILED, reason="VMLost", message=message)
+
+    @property
+    def _completed(self) -> bool:
+        return self._attempt.outcome == AttemptOutcome.COMPLETED
+
+    @property
+    def _looked(self) -> bool:
+        """Whether the target's agent has looked since the attempt ended; what it saw before may have changed."""
+        target = self._migration.status.target
+        return target is not None and target.after_attempt >= self._attempt.number
+
+    @property
+    def _never_switched_over(self) -> bool:
+        """Whether the source has run all the time, so that the target can't have let it run.
+
+        QEMU stops the guest for switching over, and libvirt lets it run on as MigrationCanceled if that fails: then,
+        and if it is paused anyway, the target may have it all and begin to run it at any moment.
+        """
+        runs = self._here == Presence.RUNS
+        reason = self._source.reason if self._source else None
+        return runs and reason != RAN_ON_AFTER_SWITCH_OVER and not self._completed
+
+    @property
+    def _told(self) -> str:
+        if self._completed:
+            return f"{self._source_node} says that it completed"
+        if self._here == Presence.GONE:
+            return f"{self._source_node} has lost the VM ({self._attempt.error})"
+        return f"{self._source_node} says: {self._attempt.error}"
+
+    def _with_a_whole_vm_there(self) -> Conclusion:
+        vm, source, target = self._vm, self._source_node, self._target_node
+        if self._here.whole or self._here == Presence.UNCLEAR:
             message = (
-                f"{spec.vm} runs on both {spec.source_node} and {spec.target_node}: stop one of them at once"
+                f"{vm} is {_state(self._source)} on {source} and {_state(self._target)} on {target}: stop one of "
+                "them at once, or they write to the same disks"
             )
             return Conclusion(phase=Phase.FAILED, reason="VMOnBothHosts", message=message)
-        phase, reason = _ENDS[outcome]
-        again = phase == Phase.FAILED
-        return Conclusion(phase=phase, reason=reason, message=attempt.error or "", again=again)
-    if there is not None and _lives(there):
-        message = f"{_summary(migration, attempt, there)}; {spec.source_node} said: {attempt.error}"
+        if self._here in {Presence.UNKNOWN, Presence.UNDECIDED}:
+            message = f"it is {_state(self._target)} on {target} and {_state(self._source)} on {source}"
+            return self._confirming(message, awaited=f"the agent of {source} to see it gone")
+        message = _summary(self._migration, self._attempt, self._target)
+        if not self._completed:
+            message += f"; {source} said: {self._attempt.error}"
         return Conclusion(phase=Phase.SUCCEEDED, reason="Migrated", message=message)
-    if not _seen_after(attempt, status.target):
-        return _confirming(migration, f"{spec.source_node} has lost the VM ({attempt.error})")
-    message = f"{spec.vm} runs on neither {spec.source_node} nor {spec.target_node}: {attempt.error}"
-    return Conclusion(phase=Phase.FAILED, reason="VMLost", message=message)
+
+    def _stayed(self) -> Conclusion | None:
+        error = self._attempt.error or ""
+        if self._here not in {Presence.RUNS, Presence.STANDS, Presence.UNCLEAR}:
+            error += f"; {self._vm} is {_state(self._source)} on {self._source_node}: look at it there"
+        again = self._here != Presence.UNDECIDED
+        match self._attempt.outcome:
+            case AttemptOutcome.RESTARTED:
+                return None
+            case AttemptOutcome.CANCELLED:
+                return Conclusion(phase=Phase.CANCELLED, reason="Cancelled", message=error)
+            case AttemptOutcome.ABORTED:
+                return Conclusion(phase=Phase.FAILED, reason="Aborted", message=error, again=again)
+            case AttemptOutcome.COMPLETED:
+                error = f"{self._source_node} said that it completed, yet {self._vm} is {_state(self._source)} there"
+                return Conclusion(phase=Phase.FAILED, reason="MigrationFailed", message=error)
+            case _:
+                return Conclusion(phase=Phase.FAILED, reason="MigrationFailed", message=error, again=again)
+
+    def _frozen(self) -> Conclusion:
+        message = (
+            f"{self._vm} stands still on {self._target_node}, without the memory that it had left on "
+            f"{self._source_node} ({self._attempt.error}): destroy it there before it is started anywhere"
+        )
+        return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message)
+
+    def _confirming(self, what: str, *, awaited: str | None = None) -> Conclusion:
+        awaited = awaited or f"the agent of {self._target_node} to see what has become of it there"
+        target = self._migration.status.target
+        said = f" ({self._target_node} says: {target.message})" if target and target.message else ""
+        return Conclusion(
+            phase=Phase.POST_COPY if in_post_copy(self._migration) else Phase.RUNNING,
+            reason="Confirming",
+            message=f"{what}; waiting for {awaited}{said}",
+        )
 
 
-def _arrived(migration: VMMigration, attempt: Attempt, target: TargetReport | None) -> Conclusion:
-    """The source says that it completed; the target must have seen the VM."""
-    node = migration.spec.target_node
-    vm = target.vm if target else None
-    if vm is not None and _lives(vm):
-        message = _summary(migration, attempt, vm)
-        return Conclusion(phase=Phase.SUCCEEDED, reason="Migrated", message=message)
-    if vm is None or _comes(vm) or not _seen_after(attempt, target):
-        return _confirming(migration, "the source says it completed")
-    return Conclusion(
-        phase=Phase.FAILED,
-        reason="VMNotRunning",
-        message=f"the VM left for {node} but is {vm.state} there ({vm.reason}); look at its log on {node}",
-    )
+def _state(vm: VMReport | None) -> str:
+    if vm is None:
+        return "unknown"
+    return f"{vm.state} ({vm.reason})" if vm.reason else str(vm.state)
 
 
-def _confirming(migration: VMMigration, what: str) -> Conclusion:
-    return Conclusion(
-        phase=Phase.POST_COPY if in_post_copy(migration) else Phase.RUNNING,
-        reason="Confirming",
-        message=f"{what}; waiting for the agent of {migration.spec.target_node} to see the VM there",
-    )
-
-
-def _comes(vm: VMReport) -> bool:
-    """Whether the migration is not over for this side."""
-    return (vm.reason or "").startswith(("Migration", "PostCopy"))
-
-
-def _lives(vm: VMReport) -> bool:
-    """Whether the VM is whole here, running or as its user has paused it."""
-    return vm.state in {VMState.RUNNING, VMState.PAUSED} and not _comes(vm)
-
-
-def _seen_after(attempt: Attempt, target: TargetReport | None) -> bool:
-    """Whether the target's agent has looked since the attempt ended; what it saw before may be left over."""
-    return target is not None and target.after_attempt >= attempt.number
-
-
-def _summary(migration: VMMigration, attempt: Attempt, vm: VMReport) -> str:
+def _summary(migration: VMMigration, attempt: Attempt, vm: VMReport | None) -> str:
     text = f"{migration.spec.vm} runs on {migration.spec.target_node}"
-    if vm.state == VMState.PAUSED:
+    if vm is not None and vm.state == VMState.PAUSED:
         text = f"{migration.spec.vm} is on {migration.spec.target_node}, paused ({vm.reason})"
     if attempt.downtime is not None:
         text += f", stopped for {format_duration(attempt.downtime)}"

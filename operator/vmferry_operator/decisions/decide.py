@@ -29,7 +29,7 @@ from vmferry_operator.decisions.forecast import forecast
 from vmferry_operator.decisions.occupancy import Others
 from vmferry_operator.decisions.plan import begin, plan
 from vmferry_operator.decisions.ready import SILENCE, Obstacle, bounded, not_begun, obstacle
-from vmferry_operator.decisions.records import settled
+from vmferry_operator.decisions.records import closed, settled
 from vmferry_operator.decisions.retries import NextTry, is_last, next_try
 from vmferry_operator.decisions.select import (
     NoSelection,
@@ -37,8 +37,8 @@ from vmferry_operator.decisions.select import (
     select_policy,
     then_policy_selection,
 )
-from vmferry_operator.decisions.shares import share
-from vmferry_operator.decisions.situations import situation
+from vmferry_operator.decisions.shares import Share, share
+from vmferry_operator.decisions.situations import in_post_copy, situation
 
 OWN_FIELDS = ("observed_generation", "phase", "policy", "desired", "forecast", "queue", "steps")
 OWN_CONDITIONS = frozenset(
@@ -142,6 +142,7 @@ class _Reconcile:
         self._situation = situation(migration)
         self._conditions: list[Condition] = []
         self._retry: Retry | None = None
+        self._policy_unknown: NoSelection | None = None
 
     def decide(self) -> Decision:
         accepted = self._accepted(self._selected())
@@ -152,6 +153,8 @@ class _Reconcile:
                 reason="Cancelled",
                 message=f"{cancelled_by(self._migration)} while nothing ran",
             )
+        if conclusion is not None and conclusion.again and self._policy_unknown is not None:
+            return self._wait_for_policy(conclusion, self._policy_unknown)
         if conclusion is None or (conclusion.again and self._next_try() is not None):
             return self._start(accepted, conclusion)
         return self._go_on(conclusion, None if isinstance(accepted, Obstacle) else accepted)
@@ -161,6 +164,7 @@ class _Reconcile:
         around = self._around
         selection = select_policy(self._migration, around.policies, around.namespace_labels)
         if isinstance(selection, NoSelection):
+            self._policy_unknown = selection
             return selection
         self._retry = selection.spec.retry
         names_another = self._retry is not None and self._retry.then_policy is not None
@@ -199,8 +203,7 @@ class _Reconcile:
             return self._wait(found or accepted, None)
         if found is not None:
             return self._wait(found, accepted)
-        cluster = self._around.cluster
-        queue = place_in_queue(self._migration, accepted.spec, cluster, now=self._now)
+        queue = place_in_queue(self._migration, accepted.spec, self._around.cluster, now=self._now)
         if queue is not None:
             message = f"place {queue.position} in the queue: {queue.message}"
             check_again = self._now + LOOK_AT_QUEUE
@@ -212,12 +215,20 @@ class _Reconcile:
             self._steps(),
             self._situation,
             now=self._now,
-            share=share(self._migration, accepted.spec, cluster),
+            share=self._share(accepted),
             report_every=self._report_every(),
         )
-        self._set(ConditionType.RECONCILING, Status.TRUE, "Starting", "the hosts are ready")
+        begun = not_begun(self._migration, desired, now=self._now)
+        self._set(ConditionType.RECONCILING, Status.TRUE, begun.reason, begun.message)
         rest = VMMigrationStatus(desired=desired, steps=self._steps())
         return self._decision(Phase.PENDING, accepted, rest, check_again=self._now + SILENCE)
+
+    def _wait_for_policy(self, failed: Conclusion, missing: NoSelection) -> Decision:
+        """A try has failed, and whether there is another one is for a policy to say that is missing just now."""
+        last = self._situation.last_attempt
+        message = f"{failed.message}; whether it is tried again is not known: {missing.message}"
+        since = last.end if last else None
+        return self._wait(Obstacle(reason=missing.reason, message=message, since=since), None)
 
     def _backoff(self, failed: Conclusion | None) -> Obstacle | None:
         """The time that a failed try leaves to what made it fail."""
@@ -259,6 +270,10 @@ class _Reconcile:
         self._set(ConditionType.RECONCILING, Status.TRUE, conclusion.reason, conclusion.message)
         if selection is None or self._old.desired is None:
             return self._decision(conclusion.phase, selection, self._old, check_again=None)
+        cancelled = cancel_wanted(self._migration) and not in_post_copy(self._migration)
+        if cancelled or self._situation.attempt is None:
+            rest = self._old.replace(steps=self._steps(), forecast=None)
+            return self._decision(conclusion.phase, selection, rest, check_again=None)
         planned = plan(
             selection.spec,
             self._old.desired,
@@ -266,7 +281,7 @@ class _Reconcile:
             self._old.steps,
             self._situation,
             now=self._now,
-            share=share(self._migration, selection.spec, self._around.cluster),
+            share=self._share(selection),
             report_every=self._report_every(),
         )
         expected = forecast(
@@ -292,8 +307,9 @@ class _Reconcile:
         if failed:
             self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, message)
         self._conditions = [each for each in self._conditions if each.type != ConditionType.RECONCILING]
-        rest = self._old.replace(steps=self._steps(), queue=None, forecast=None)
-        return self._decision(conclusion.phase, selection, rest, check_again=self._migration_ttl())
+        rest = self._old.replace(steps=closed(self._steps()), queue=None, forecast=None)
+        by = None if self._old.policy else selection  # it went by that to the end, whatever would be next
+        return self._decision(conclusion.phase, by, rest, check_again=self._migration_ttl())
 
     def _migration_ttl(self) -> datetime | None:
         lives = self._migration.spec.ttl_after_finished
@@ -301,6 +317,10 @@ class _Reconcile:
 
     def _steps(self) -> list[StepRecord]:
         return settled(self._old.steps, self._old.applied, self._old.attempts)
+
+    def _share(self, selection: Selection) -> Share:
+        cluster = self._around.cluster
+        return lambda cap: share(self._migration, selection.spec, cluster, cap=cap)
 
     def _report_every(self) -> timedelta:
         """Changed only where it is too often, or far too seldom: each change is a revision."""

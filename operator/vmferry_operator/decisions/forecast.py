@@ -46,13 +46,11 @@ def forecast(
     granted = desired.max_downtime or progress.max_downtime or timedelta(0)
     deadline = policy.objective.complete_within if policy.objective else None
     most = patience(situation.passes[0].elapsed, deadline, now - attempt.start)
-    return _steady(_of_pre_copy(seen, granted, most, _next(outlook, desired), now), before)
+    return _steady(_of_pre_copy(seen, granted, most, _next(outlook), now), before)
 
 
-def _next(outlook: Outlook, desired: Desired) -> tuple[str | None, datetime | None]:
-    """What will be done, and when."""
-    if outlook.move is not None:
-        return f"now: {outlook.move.action.text(desired)}", None
+def _next(outlook: Outlook) -> tuple[str | None, datetime | None]:
+    """What will be done, and when; a move is done already, and stands in the audit trail."""
     return outlook.next_action, outlook.check_again if outlook.next_action else None
 
 

@@ -17,6 +17,7 @@ from vmferry_api.policies import (
 from vmferry_api.quantities import parse_quantity
 from vmferry_operator.decisions import records
 from vmferry_operator.decisions.actions import ActionName
+from vmferry_operator.decisions.shares import Share
 from vmferry_operator.decisions.situations import GIB, Situation
 
 DEFAULT_MAX_DOWNTIME = timedelta(milliseconds=300)
@@ -39,7 +40,7 @@ def parameters(
     situation: Situation,
     *,
     attempt: int,
-    share: int | None,
+    share: Share,
     report_every: timedelta,
 ) -> Desired:
     """The parameters, computed anew; revision, time and reason are those of `current`.
@@ -50,7 +51,7 @@ def parameters(
         steps: The audit trail.
         situation: Where the migration stands.
         attempt: The attempt that is wanted.
-        share: This migration's share of its nodes' bandwidth; None: no limit.
+        share: This migration's share of its nodes' bandwidth.
         report_every: How often progress is to be reported.
     """
     this_try = [step for step in records.since(steps, situation.first_attempt_of_try) if records.stands(step)]
@@ -58,19 +59,23 @@ def parameters(
     started = current if current is not None and current.attempt == attempt else None
     ramp = policy.agent_downtime_ramp
     post_copy = situation.in_post_copy or ActionName.SWITCH_TO_POST_COPY in this_attempt
+    start = started.start if started else start_options(policy, this_try)
+    cap = bandwidth(policy, this_try)
     return Desired(
         revision=current.revision if current else 1,
         state=DesiredState.ABORT if ActionName.ABORT in this_attempt else DesiredState.MIGRATE,
         attempt=attempt,
         technique=MigrationTechnique.POST_COPY if post_copy else MigrationTechnique.PRE_COPY,
-        post_copy_allowed=started.post_copy_allowed if started else keeps_post_copy_open(policy, situation),
+        post_copy_allowed=started.post_copy_allowed
+        if started
+        else keeps_post_copy_open(policy, situation, start),
         suspend=ActionName.SUSPEND in this_attempt,
         max_downtime=None if ramp else max_downtime(policy, this_try),
         agent_downtime_ramp=ramp,
-        bandwidth=bandwidth(policy, this_try),
-        share=share,
+        bandwidth=cap,
+        share=share(cap),
         post_copy_bandwidth=policy.bandwidth.post_copy if policy.bandwidth else None,
-        start=started.start if started else start_options(policy, this_try),
+        start=start,
         stalling_limit=policy.stalling_limit,
         progress_timeout=policy.progress_timeout,
         timeout=total_timeout(policy.timeout, situation.memory),
@@ -152,13 +157,15 @@ def allows_post_copy(policy: MigrationPolicySpec) -> bool:
     return any(step.switch_to_post_copy is not None for step in policy.steps or [])
 
 
-def keeps_post_copy_open(policy: MigrationPolicySpec, situation: Situation) -> bool:
+def keeps_post_copy_open(
+    policy: MigrationPolicySpec, situation: Situation, start: StartOptions | None
+) -> bool:
     """Whether to start so that post-copy stays possible.
 
     It costs nothing until it is used, so it is kept open for an edit of the policy wherever both hosts can do it.
     Parallel connections exclude it before QEMU 10.1.
     """
-    parallel = policy.start is not None and policy.start.parallel_connections is not None
+    parallel = start is not None and start.parallel_connections is not None
     return allows_post_copy(policy) or (situation.post_copy_possible and not parallel)
 
 

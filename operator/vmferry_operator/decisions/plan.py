@@ -14,10 +14,11 @@ from vmferry_api.migrations import (
 )
 from vmferry_api.policies import MigrationPolicySpec, StartOptions
 from vmferry_operator.decisions import records
-from vmferry_operator.decisions.actions import ActionName, Move, Outlook, restart
+from vmferry_operator.decisions.actions import Action, ActionName, Move, Outlook
 from vmferry_operator.decisions.ladder import next_step
 from vmferry_operator.decisions.parameters import allows_post_copy, parameters, start_options
 from vmferry_operator.decisions.planner import next_move
+from vmferry_operator.decisions.shares import Share, unlimited
 from vmferry_operator.decisions.situations import Situation
 
 REPORT_EVERY = timedelta(seconds=2)
@@ -40,7 +41,7 @@ def begin(
     situation: Situation,
     *,
     now: datetime,
-    share: int | None = None,
+    share: Share = unlimited,
     report_every: timedelta = REPORT_EVERY,
 ) -> Desired:
     """The parameters that the next attempt starts with."""
@@ -67,7 +68,7 @@ def plan(
     situation: Situation,
     *,
     now: datetime,
-    share: int | None = None,
+    share: Share = unlimited,
     report_every: timedelta = REPORT_EVERY,
 ) -> Plan:
     """The parameters that should be in force, with at most one step more than are in force now.
@@ -79,7 +80,7 @@ def plan(
         steps: The audit trail so far.
         situation: Where the migration stands.
         now: The time.
-        share: This migration's share of its nodes' bandwidth; None: no limit.
+        share: This migration's share of its nodes' bandwidth.
         report_every: How often progress is to be reported.
     """
     steps = records.settled(steps, applied, situation.attempts)
@@ -104,7 +105,7 @@ def plan(
         )
     words = move.action.text(desired)
     taken = records.record(move, words, attempt=attempt.number, revision=current.revision + 1, now=now)
-    steps = [*steps, taken][-records.MAX_RECORDS :]
+    steps = records.bounded([*steps, taken], situation.first_attempt_of_try)
     restarts = move.action.name == ActionName.RESTART
     desired = wanted(attempt.number + 1 if restarts else attempt.number)
     return Plan(desired=_revised(current, desired, f"{move.why}: {words}", now), steps=steps, outlook=outlook)
@@ -132,8 +133,9 @@ def _outlook(
 ) -> Outlook:
     this_try = records.since(steps, situation.first_attempt_of_try)
     start = start_options(policy, [step for step in this_try if records.stands(step)])
-    if policy.restart_on_edit and start != desired.start:
-        again = restart(start or StartOptions())
+    if policy.restart_on_edit and (start or StartOptions()) != (desired.start or StartOptions()):
+        # with no options of its own: they would outlast the next edit
+        again = Action(name=ActionName.RESTART)
         return Outlook(move=Move(action=again, trigger="start was edited, and restartOnEdit is set"))
     if policy.objective is not None:
         return next_move(policy.objective, desired, this_try, situation, attempt, now=now)

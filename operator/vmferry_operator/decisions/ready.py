@@ -80,11 +80,14 @@ def _since(migration: VMMigration, *, of_target: bool, now: datetime) -> datetim
     """When the condition that tells of the obstacle stopped being True: the clock of the wait.
 
     It begins with the operator's first look, not with the object: neither an operator that was away nor a wait in
-    the queue is the hosts' fault.
+    the queue is the hosts' fault; nor with what was so already while an attempt ran.
     """
     type_ = ConditionType.TARGET_READY if of_target else ConditionType.ACCEPTED
     told = find_condition(migration.status.conditions, type_)
-    return now if told is None or told.status == Status.TRUE else min(now, told.last_transition_time)
+    if told is None or told.status == Status.TRUE:
+        return now
+    ends = [attempt.end for attempt in migration.status.attempts if attempt.end is not None]
+    return min(now, max([told.last_transition_time, *ends]))
 
 
 def _source_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | None:

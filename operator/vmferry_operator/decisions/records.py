@@ -12,6 +12,7 @@ PENDING = "Pending"
 APPLIED = "Applied"
 FAILED = "Failed"
 WITHDRAWN = "Withdrawn"
+OVERTAKEN = "Overtaken: the attempt had ended"
 
 _PARAMETERS = {
     ActionName.SET_MAX_DOWNTIME: "maxDowntime",
@@ -50,6 +51,39 @@ def withdrawn(steps: Iterable[StepRecord], name: ActionName, reason: str) -> lis
     ]
 
 
+def closed(steps: Iterable[StepRecord]) -> list[StepRecord]:
+    """The audit trail of a migration that is over: nothing is answered any more."""
+    return [
+        step.replace(outcome="Overtaken: the migration had ended") if step.outcome == PENDING else step
+        for step in steps
+    ]
+
+
+def bounded(steps: Sequence[StepRecord], first_attempt_of_try: int) -> list[StepRecord]:
+    """The audit trail without what is too much: the oldest that means nothing any more, else the oldest.
+
+    A step that is forgotten would be taken again.
+    """
+    kept = list(steps)
+    while len(kept) > MAX_RECORDS:
+        spent = (place for place in range(len(kept)) if _spent(kept, place, first_attempt_of_try))
+        del kept[next(spent, 0)]
+    return kept
+
+
+def _spent(steps: Sequence[StepRecord], place: int, first_attempt_of_try: int) -> bool:
+    """Whether nothing follows any more from a record: its try is over, or a later one takes its place."""
+    step = steps[place]
+    done = action(step)
+    if step.attempt is not None and step.attempt < first_attempt_of_try:
+        return True
+    if step.outcome.startswith(WITHDRAWN) or (done.name == ActionName.RESTART and done.value is None):
+        return step.outcome != PENDING
+    later = [action(other) for other in steps[place + 1 :] if stands(other) == stands(step)]
+    last_value_counts = stands(step) and done.name in {ActionName.SET_MAX_DOWNTIME, ActionName.SET_BANDWIDTH}
+    return done in later or (last_value_counts and done.name in {other.name for other in later})
+
+
 def action(step: StepRecord) -> Action:
     """What was done."""
     return recorded_action(step)
@@ -79,10 +113,10 @@ def _settled(step: StepRecord, applied: Applied | None, attempts: Sequence[Attem
     number = step.attempt or (attempts[-1].number if attempts else 1)
     name = action(step).name
     later = next((attempt for attempt in attempts if attempt.number > number), None)
+    ended = next((attempt.outcome for attempt in attempts if attempt.number == number), None)
     if name == ActionName.RESTART:
-        if later is not None:
-            return step.replace(outcome=APPLIED, effective=later.start)
-    elif applied is not None and applied.revision >= step.revision and applied.attempt == number:
+        return _settled_restart(step, later, ended)
+    if applied is not None and applied.revision >= step.revision and applied.attempt == number:
         refusals = [
             f"{error.parameter}: {error.message}"
             for error in applied.errors
@@ -91,9 +125,17 @@ def _settled(step: StepRecord, applied: Applied | None, attempts: Sequence[Attem
         if refusals:
             return step.replace(outcome=f"{FAILED}: {'; '.join(refusals)}"[:1024])
         return step.replace(outcome=APPLIED, effective=applied.time)
-    ended = next((attempt.outcome for attempt in attempts if attempt.number == number), None)
     if name == ActionName.ABORT and ended == AttemptOutcome.ABORTED:
         return step.replace(outcome=APPLIED)
     if later is not None or ended not in {None, AttemptOutcome.RESTARTED}:
-        return step.replace(outcome="Overtaken: the attempt had ended")
+        return step.replace(outcome=OVERTAKEN)
+    return step
+
+
+def _settled_restart(step: StepRecord, later: Attempt | None, ended: AttemptOutcome | None) -> StepRecord:
+    """Where the attempt failed by itself, before it was given up for the restart, that goes on all the same."""
+    if later is not None:
+        return step.replace(outcome=APPLIED, effective=later.start)
+    if ended in {AttemptOutcome.COMPLETED, AttemptOutcome.CANCELLED}:
+        return step.replace(outcome=OVERTAKEN)
     return step

@@ -1,6 +1,6 @@
 """Fair shares of a node's bandwidth among the migrations that run there."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmferry_api.migrations import VMMigration
@@ -12,6 +12,9 @@ LEAST = 2**20
 
 Link = tuple[str, str]
 """A node's way out or in."""
+
+Share = Callable[[int | None], int | None]
+"""What a migration may take of its nodes' bandwidth, by the cap that it is to have; None: no cap, no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +35,24 @@ class Flow:
         return ("out", self.source), ("in", self.target)
 
 
-def share(migration: VMMigration, policy: MigrationPolicySpec, others: Others) -> int | None:
+def unlimited(_: int | None) -> int | None:
+    """The share where nothing is shared."""
+    return None
+
+
+def share(
+    migration: VMMigration, policy: MigrationPolicySpec, others: Others, *, cap: int | None
+) -> int | None:
     """This migration's share, in bytes per second; None: nothing limits it together with others.
 
     Args:
         migration: It; it runs or is about to start.
         policy: Its policy with its overrides.
         others: All other migrations.
+        cap: What it is to take at most by itself: the one that is about to be desired, not the last one.
     """
-    flows = [_flow(migration, policy)]
-    flows += [_flow(each, others.policy_of(each)) for each in others.running()]
+    flows = [_flow(migration, policy, cap)]
+    flows += [_running_flow(each, others.policy_of(each)) for each in others.running()]
     return shares(flows).get(migration.metadata.uid)
 
 
@@ -90,14 +101,16 @@ def _counts(flows: Iterable[Flow]) -> dict[Link, int]:
     return counts
 
 
-def _flow(migration: VMMigration, policy: MigrationPolicySpec) -> Flow:
-    bandwidth = policy.bandwidth
+def _running_flow(migration: VMMigration, policy: MigrationPolicySpec) -> Flow:
     desired = migration.status.desired
-    cap = desired.bandwidth if desired else None
+    return _flow(migration, policy, desired.bandwidth if desired else None)
+
+
+def _flow(migration: VMMigration, policy: MigrationPolicySpec, cap: int | None) -> Flow:
     return Flow(
         uid=migration.metadata.uid,
         source=migration.spec.source_node,
         target=migration.spec.target_node,
-        cap=cap or (bandwidth.per_migration if bandwidth else None),
-        per_node=bandwidth.per_node if bandwidth else None,
+        cap=cap,
+        per_node=policy.bandwidth.per_node if policy.bandwidth else None,
     )

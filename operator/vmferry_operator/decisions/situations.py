@@ -1,6 +1,6 @@
 """Where a running migration stands, as the status tells it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from vmferry_api.migrations import (
     TargetReport,
     VMMigration,
 )
+from vmferry_operator.decisions.actions import ActionName, recorded_action
 
 GIB = 2**30
 FAILURES = {AttemptOutcome.FAILED, AttemptOutcome.ABORTED}
@@ -36,6 +37,8 @@ class Situation:
     """Of the attempt that runs."""
     post_copy_possible: bool
     """Both hosts say that they can take part in post-copy."""
+    restarted: Collection[int] = ()
+    """The attempts in which a restart was ordered: the next one follows from that, however they ended."""
 
     @property
     def attempt(self) -> Attempt | None:
@@ -51,13 +54,21 @@ class Situation:
     @property
     def first_attempt_of_try(self) -> int:
         """The number of the attempt that this try began with: restarts belong to the try, a retry is a new one."""
-        failed = [attempt.number for attempt in self.attempts if attempt.outcome in FAILURES]
+        failed = [
+            attempt.number
+            for attempt in self.attempts
+            if attempt.outcome in FAILURES and attempt.number not in self.restarted
+        ]
         return failed[-1] + 1 if failed else 1
 
     @property
     def failures(self) -> int:
-        """How many tries have failed."""
-        return sum(attempt.outcome in FAILURES for attempt in self.attempts)
+        """How many tries have failed.
+
+        Attempts that are too many to be remembered count too, or tries of several attempts would never be enough.
+        """
+        forgotten = self.attempts[0].number - 1 if self.attempts else 0
+        return forgotten + sum(attempt.outcome in FAILURES for attempt in self.attempts)
 
     @property
     def needed_downtime(self) -> timedelta | None:
@@ -91,6 +102,11 @@ def situation(migration: VMMigration) -> Situation:
         in_post_copy=in_post_copy(migration),
         progress=progress,
         post_copy_possible=_can_post_copy(status.source) and _can_post_copy(status.target),
+        restarted={
+            step.attempt
+            for step in status.steps
+            if step.attempt is not None and recorded_action(step).name == ActionName.RESTART
+        },
     )
 
 
