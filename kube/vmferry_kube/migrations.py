@@ -13,17 +13,14 @@ from kubernetes.aio.client import (
 from vmferry_api import API_VERSION, FINALIZER, GROUP, VERSION
 from vmferry_api.objects import ObjectMeta
 from vmferry_kube.clients import REQUEST_TIMEOUT
+from vmferry_kube.errors import ConflictError, asking
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _NOT_FOUND = 404
 _CONFLICT = 409
-_CONFLICTS = {_CONFLICT, 422}
+_TEST_FAILED = {_CONFLICT, 422}
 """What the API server answers to a JSON patch whose test fails."""
-
-
-class ConflictError(Exception):
-    """The object has changed since it was looked at; look again."""
 
 
 class StatusWriter:
@@ -47,20 +44,42 @@ class StatusWriter:
 
         Raises:
             ConflictError: The object has changed.
+            UnavailableError: There was no answer.
             kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status, 404: it is gone.
-            OSError, asyncio.TimeoutError: The API server can't be reached.
         """
         try:
-            result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
+            with asking():
+                result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
+                    **_place(metadata),
+                    body={
+                        "apiVersion": API_VERSION,
+                        "kind": "VMMigration",
+                        "metadata": _version_seen(metadata),
+                        "status": status,
+                    },
+                    field_manager=self._manager,
+                    force=True,
+                    _content_type=_APPLY,
+                    _request_timeout=REQUEST_TIMEOUT,
+                )
+        except ApiException as error:
+            if error.status == _CONFLICT:
+                await _must_be_as_seen(self._api, metadata)
+            raise
+        return result
+
+    async def apply_policy(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
+        """Apply to a MigrationPolicy, whatever its version; otherwise as for a VMMigration."""
+        with asking():
+            result: dict[str, Any] = await self._api.patch_cluster_custom_object_status(
                 group=GROUP,
                 version=VERSION,
-                namespace=metadata.namespace,
-                plural="vmmigrations",
+                plural="migrationpolicies",
                 name=metadata.name,
                 body={
                     "apiVersion": API_VERSION,
-                    "kind": "VMMigration",
-                    "metadata": _version_seen(metadata),
+                    "kind": "MigrationPolicy",
+                    "metadata": {"name": metadata.name, "uid": metadata.uid},
                     "status": status,
                 },
                 field_manager=self._manager,
@@ -68,43 +87,6 @@ class StatusWriter:
                 _content_type=_APPLY,
                 _request_timeout=REQUEST_TIMEOUT,
             )
-        except ApiException as error:
-            if error.status != _CONFLICT:
-                raise
-            await self._must_be_there(metadata)
-            raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
-        return result
-
-    async def _must_be_there(self, metadata: ObjectMeta) -> None:
-        now = await self._api.get_namespaced_custom_object(
-            group=GROUP,
-            version=VERSION,
-            namespace=metadata.namespace,
-            plural="vmmigrations",
-            name=metadata.name,
-            _request_timeout=REQUEST_TIMEOUT,
-        )
-        if now["metadata"]["uid"] != metadata.uid:
-            raise ApiException(status=_NOT_FOUND, reason="another object has its name by now")
-
-    async def apply_policy(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
-        """Apply to a MigrationPolicy, whatever its version; otherwise as for a VMMigration."""
-        result: dict[str, Any] = await self._api.patch_cluster_custom_object_status(
-            group=GROUP,
-            version=VERSION,
-            plural="migrationpolicies",
-            name=metadata.name,
-            body={
-                "apiVersion": API_VERSION,
-                "kind": "MigrationPolicy",
-                "metadata": {"name": metadata.name, "uid": metadata.uid},
-                "status": status,
-            },
-            field_manager=self._manager,
-            force=True,
-            _content_type=_APPLY,
-            _request_timeout=REQUEST_TIMEOUT,
-        )
         return result
 
 
@@ -120,25 +102,26 @@ class FinalizerWriter:
         The patch holds only for what was looked at, so that nobody else's finalizer is ever lost.
 
         Raises:
-            ConflictError: The finalizers are others by now.
-            kubernetes.aio.client.ApiException: Refused.
+            ConflictError: The object has changed.
+            UnavailableError: There was no answer.
+            kubernetes.aio.client.ApiException: Refused; 404: it is gone.
         """
         others = [each for each in metadata.finalizers if each != FINALIZER]
         wanted = [*others, FINALIZER] if held else others
         try:
-            result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
-                group=GROUP,
-                version=VERSION,
-                namespace=metadata.namespace,
-                plural="vmmigrations",
-                name=metadata.name,
-                body=[_unchanged(metadata), {"op": "add", "path": "/metadata/finalizers", "value": wanted}],
-                _content_type=_JSON_PATCH,
-                _request_timeout=REQUEST_TIMEOUT,
-            )
+            with asking():
+                result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
+                    **_place(metadata),
+                    body=[
+                        _unchanged(metadata),
+                        {"op": "add", "path": "/metadata/finalizers", "value": wanted},
+                    ],
+                    _content_type=_JSON_PATCH,
+                    _request_timeout=REQUEST_TIMEOUT,
+                )
         except ApiException as error:
-            if error.status in _CONFLICTS:
-                raise ConflictError(f"{metadata.namespace}/{metadata.name} has changed") from error
+            if error.status in _TEST_FAILED:
+                await _must_be_as_seen(self._api, metadata)
             raise
         return result
 
@@ -153,23 +136,45 @@ class Remover:
         """Delete this one; a namesake stays.
 
         Raises:
-            ConflictError: Another object has its name.
+            UnavailableError: There was no answer.
             kubernetes.aio.client.ApiException: Refused; 404: it is gone already.
         """
         try:
-            await self._api.delete_namespaced_custom_object(
-                group=GROUP,
-                version=VERSION,
-                namespace=metadata.namespace,
-                plural="vmmigrations",
-                name=metadata.name,
-                body=V1DeleteOptions(preconditions=V1Preconditions(uid=metadata.uid)),
-                _request_timeout=REQUEST_TIMEOUT,
-            )
+            with asking():
+                await self._api.delete_namespaced_custom_object(
+                    **_place(metadata),
+                    body=V1DeleteOptions(preconditions=V1Preconditions(uid=metadata.uid)),
+                    _request_timeout=REQUEST_TIMEOUT,
+                )
         except ApiException as error:
             if error.status == _CONFLICT:
-                raise ConflictError(f"{metadata.namespace}/{metadata.name} is another one") from error
+                await _must_be_as_seen(self._api, metadata)
             raise
+
+
+async def _must_be_as_seen(api: CustomObjectsApi, seen: ObjectMeta) -> None:
+    """Look whether it is because a migration has changed that something was refused.
+
+    Raises:
+        ConflictError: It has.
+        kubernetes.aio.client.ApiException: 404: it is gone.
+    """
+    with asking():
+        found = await api.get_namespaced_custom_object(**_place(seen), _request_timeout=REQUEST_TIMEOUT)
+    if found["metadata"]["uid"] != seen.uid:
+        raise ApiException(status=_NOT_FOUND, reason="another object has its name by now")
+    if found["metadata"]["resourceVersion"] != seen.resource_version:
+        raise ConflictError(found)
+
+
+def _place(metadata: ObjectMeta) -> dict[str, Any]:
+    return {
+        "group": GROUP,
+        "version": VERSION,
+        "namespace": metadata.namespace,
+        "plural": "vmmigrations",
+        "name": metadata.name,
+    }
 
 
 def _version_seen(metadata: ObjectMeta) -> dict[str, str | None]:

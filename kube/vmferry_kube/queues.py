@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 from vmferry_kube.backoff import Backoff
+from vmferry_kube.errors import ConflictError
 
 Key = TypeVar("Key")
 
@@ -18,15 +19,23 @@ _logger = logging.getLogger(__name__)
 class _Entry:
     task: asyncio.Task[None] | None = None
     again: bool = False
+    forgotten: bool = False
     timer: asyncio.TimerHandle | None = None
     delays: Iterator[float] = field(default_factory=lambda: iter(Backoff()))
+
+    def cancel_timer(self) -> None:
+        """Do not come back by itself."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 class WorkQueue(Generic[Key]):
     """Reconciles each key that is added, one call at a time per key.
 
     A key added while it is reconciled is reconciled once more afterwards, however often it was added. What the
-    call returns is when to look at the key again. A call that raises is tried again with backoff.
+    call returns is when to look at the key again. A call that raises is tried again with backoff; if it has met a
+    conflict without much ado, since others write to the same objects.
 
     Args:
         reconcile: The work; returns the delay after which to do it again, or None.
@@ -43,19 +52,23 @@ class WorkQueue(Generic[Key]):
     def add(self, key: Key) -> None:
         """Reconcile the key soon."""
         entry = self._entries.setdefault(key, _Entry())
-        if entry.timer is not None:
-            entry.timer.cancel()
-            entry.timer = None
+        entry.forgotten = False
+        entry.cancel_timer()
         if entry.task is not None:
             entry.again = True
             return
         entry.task = asyncio.create_task(self._work(key, entry), name=f"reconcile {key}")
 
     def forget(self, key: Key) -> None:
-        """Drop what is due for the key; a running call ends."""
-        entry = self._entries.pop(key, None)
-        if entry is not None and entry.timer is not None:
-            entry.timer.cancel()
+        """Drop what is due for the key; a running call ends, and until then it is the only one."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        entry.cancel_timer()
+        if entry.task is None:
+            del self._entries[key]
+        else:
+            entry.again, entry.forgotten = False, True
 
     async def stop(self) -> None:
         """Cancel everything and wait until it has ended."""
@@ -75,15 +88,14 @@ class WorkQueue(Generic[Key]):
                 entry.delays = iter(Backoff())
             except Exception as error:
                 delay = next(entry.delays)
-                _logger.warning("%s: %s; again in %.1f s", key, _one_line(error), delay)
+                level = logging.DEBUG if isinstance(error, ConflictError) else logging.WARNING
+                _logger.log(level, "%s: %s; again in %.1f s", key, _one_line(error), delay)
                 _logger.debug("%s", key, exc_info=error)
         entry.task = None
-        if self._entries.get(key) is not entry:
-            return
         if entry.again:
             entry.again = False
             self.add(key)
-        elif delay is not None:
+        elif delay is not None and not entry.forgotten:
             entry.timer = asyncio.get_running_loop().call_later(delay, self.add, key)
         else:
             del self._entries[key]

@@ -15,6 +15,7 @@ from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import NewReporter, Role
 from vmferry_api.migrations import VMMigration
+from vmferry_kube.errors import ConflictError
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.watching import Watch
 
@@ -87,18 +88,23 @@ class Agent:
             _logger.info("libvirt %s, QEMU %s: %s", facts.libvirt_version, facts.qemu_version, can)
 
     def _reporter(self, manager: str, role: Callable[[], Role]) -> NewReporter:
-        """Writes hold for the version last seen, and what they return is news: what others wrote before."""
+        """Writes hold for the version last seen; what they return or run into is news of others' writes."""
         writer = StatusWriter(self._client, manager=manager)
 
-        def new(migration: VMMigration) -> Reporter:
+        def new(migration: VMMigration, gone: Callable[[], None]) -> Reporter:
             metadata = migration.metadata
 
             async def write(status: Mapping[str, Any]) -> None:
                 version = role().version(metadata.uid) or metadata.resource_version
                 seen = metadata.replace(resource_version=version)
-                role().seen(None, await writer.apply_migration(seen, dict(status)))
+                try:
+                    written = await writer.apply_migration(seen, dict(status))
+                except ConflictError as error:
+                    role().seen(None, error.found)
+                    raise
+                role().seen(None, written)
 
-            return Reporter(f"{metadata.namespace}/{metadata.name}", write)
+            return Reporter(f"{metadata.namespace}/{metadata.name}", write, gone=gone)
 
         return new
 

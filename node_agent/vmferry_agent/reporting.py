@@ -9,7 +9,7 @@ from typing import Any
 from kubernetes.aio.client import ApiException
 
 from vmferry_kube.backoff import Backoff
-from vmferry_kube.migrations import ConflictError
+from vmferry_kube.errors import ConflictError, UnavailableError
 
 _logger = logging.getLogger(__name__)
 
@@ -19,6 +19,8 @@ Write = Callable[[Status], Awaitable[object]]
 
 _PROGRESS = "progress"
 _GONE = 404
+_CONFLICTS = Backoff(first=0.05, most=1.0)
+"""Shorter than for an outage: what was in the way is known by then."""
 
 
 class ObjectGoneError(Exception):
@@ -34,13 +36,17 @@ class Reporter:
     Args:
         name: The object's, for the log.
         write: Writes a status.
+        gone: Told once if the object is not there any more.
         every: The least time between two writes of mere progress.
     """
 
-    def __init__(self, name: str, write: Write, *, every: timedelta = timedelta(seconds=2)) -> None:
+    def __init__(
+        self, name: str, write: Write, *, gone: Callable[[], None], every: timedelta = timedelta(seconds=2)
+    ) -> None:
         self.every = every
         self._name = name
         self._write = write
+        self._tell_gone = gone
         self._latest: Status = {}
         self._written: Status = {}
         self._gone = False
@@ -98,23 +104,30 @@ class Reporter:
                 return
 
     async def _write_latest(self) -> None:
-        for delay in Backoff():
+        delays, conflicts = iter(Backoff()), iter(_CONFLICTS)
+        while True:
             status = self._latest
             try:
                 await self._write(status)
+            except ConflictError:
+                _logger.debug("%s: somebody else has just written; again", self._name)
+                await asyncio.sleep(next(conflicts))
             except ApiException as error:
                 if error.status == _GONE:
                     await self._settle(self._written, gone=True)
+                    self._tell_gone()
                     return
                 _logger.warning("%s: the API server refused the status: %s", self._name, _one_line(error))
-            except ConflictError:
-                _logger.debug("%s: somebody else has just written; again", self._name)
-            except (OSError, TimeoutError) as error:
-                _logger.warning("%s: can't write the status: %s", self._name, error or type(error).__name__)
+                await asyncio.sleep(next(delays))
+            except UnavailableError as error:
+                _logger.warning("%s: can't write the status: %s", self._name, error)
+                await asyncio.sleep(next(delays))
+            except Exception:  # whatever it is, the agent must not fall silent
+                _logger.exception("%s: can't write the status", self._name)
+                await asyncio.sleep(next(delays))
             else:
                 await self._settle(status)
                 return
-            await asyncio.sleep(delay)
 
     async def _settle(self, written: Status, *, gone: bool = False) -> None:
         async with self._settled:

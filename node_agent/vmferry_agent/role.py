@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from vmferry_agent.reporting import Reporter
 from vmferry_api.migrations import VMMigration
+from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
 
@@ -23,10 +24,11 @@ class Work(Protocol):
         """Take it that the object is gone."""
 
     async def run(self) -> None:
-        """Until the migration is over."""
+        """Until the migration is over; after an error it can be called again, and goes on from where it is."""
 
 
-NewReporter = Callable[[VMMigration], Reporter]
+NewReporter = Callable[[VMMigration, Callable[[], None]], Reporter]
+"""Makes what writes a migration's status; it tells when it finds that the object is gone."""
 NewWork = Callable[[VMMigration, Reporter], Work]
 
 
@@ -70,7 +72,6 @@ class Role:
             _logger.error("%s: %s is not this node's", self._name, migration.metadata.name)
             return
         uid = migration.metadata.uid
-        self._leave_namesakes(migration)
         version = int(migration.metadata.resource_version or 0)
         if 0 < version <= self._versions.get(uid, 0) and event != "DELETED":
             return  # seen already, by the watch or as the answer to a write
@@ -78,7 +79,7 @@ class Role:
             self._works[uid].update(migration)
             if event == "DELETED":
                 self._works[uid].vanish()
-        elif event != "DELETED" and not _over(migration):
+        elif event != "DELETED" and self._is_newest(migration, version) and not _over(migration):
             self._begin(uid, migration)
         if uid in self._works:
             self._versions[uid] = version
@@ -94,15 +95,21 @@ class Role:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _leave_namesakes(self, migration: VMMigration) -> None:
-        """An object with the name of another one: that one is gone, whether or not the watch has told so."""
-        seen = migration.metadata
-        for uid, name in self._names.items():
-            if name == (seen.namespace, seen.name) and uid != seen.uid:
-                self._works[uid].vanish()
+    def _is_newest(self, migration: VMMigration, version: int) -> bool:
+        """Whether no newer object has its name. An older one is gone, whether or not the watch has told so."""
+        name = (migration.metadata.namespace, migration.metadata.name)
+        namesakes = [uid for uid, other in self._names.items() if other == name]
+        if any(self._versions[uid] > version for uid in namesakes):
+            return False
+        for uid in namesakes:
+            self._works[uid].vanish()
+        return True
 
     def _begin(self, uid: str, migration: VMMigration) -> None:
-        reporter = self._new_reporter(migration)
+        def gone() -> None:
+            self._works[uid].vanish()
+
+        reporter = self._new_reporter(migration, gone)
         work = self._new_work(migration, reporter)
         self._works[uid] = work
         self._names[uid] = (migration.metadata.namespace, migration.metadata.name)
@@ -110,11 +117,22 @@ class Role:
 
     async def _run(self, uid: str, work: Work, reporter: Reporter) -> None:
         try:
-            await work.run()
+            await self._supervise(uid, work)
         finally:
             await reporter.stop()
             del self._works[uid], self._tasks[uid], self._names[uid]
             self._versions.pop(uid, None)
+
+    async def _supervise(self, uid: str, work: Work) -> None:
+        """Take it up again if it fails by what nobody has foreseen: a VM may be under way."""
+        for delay in Backoff():
+            try:
+                await work.run()
+            except Exception:
+                _logger.exception("%s: %s: taken up again in %.1f s", self._name, self._names[uid][1], delay)
+                await asyncio.sleep(delay)
+            else:
+                return
 
 
 def _over(migration: VMMigration) -> bool:

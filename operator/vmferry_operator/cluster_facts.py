@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api
 
 from vmferry_kube.clients import REQUEST_TIMEOUT
+from vmferry_kube.errors import UnavailableError, asking
 
 _logger = logging.getLogger(__name__)
 
@@ -81,7 +82,11 @@ class _Remembered(Generic[Answer]):
         if self._clock() < until:
             return answer
         try:
-            answer = self._keep(await self._read(name, _request_timeout=REQUEST_TIMEOUT))
+            with asking():
+                answer = self._keep(await self._read(name, _request_timeout=REQUEST_TIMEOUT))
+        except UnavailableError as error:
+            _logger.warning("can't look for %s %s: %s", self._kind, name, error)
+            raise UnknownError(name) from error
         except ApiException as error:
             if error.status != _NOT_FOUND:
                 _logger.warning("can't look for %s %s: %s %s", self._kind, name, error.status, error.reason)

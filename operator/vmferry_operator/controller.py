@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
+from kubernetes.aio.client import ApiClient, CustomObjectsApi
 
 from vmferry_api import GROUP, VERSION
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.clients import REQUEST_TIMEOUT
+from vmferry_kube.errors import asking
 from vmferry_kube.keys import ObjectKey
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.queues import WorkQueue
@@ -131,9 +132,10 @@ class Controller:
         self._migrations.replace(items, version=version)
 
     async def _list(self, plural: str) -> tuple[list[dict[str, Any]], int]:
-        listed = await self._objects.list_cluster_custom_object(
-            group=GROUP, version=VERSION, plural=plural, _request_timeout=REQUEST_TIMEOUT
-        )
+        with asking():
+            listed = await self._objects.list_cluster_custom_object(
+                group=GROUP, version=VERSION, plural=plural, _request_timeout=REQUEST_TIMEOUT
+            )
         return listed["items"], int(listed["metadata"]["resourceVersion"])
 
 
@@ -156,9 +158,10 @@ async def _until_done(read: Callable[[], Awaitable[None]]) -> None:
     for delay in Backoff(first=1, most=30):
         try:
             await read()
-        except (ApiException, OSError, TimeoutError) as error:
-            said = " ".join(str(error).split())[:300] or type(error).__name__
-            _logger.warning("can't list: %s; again in %.1f s", said, delay)
+        except Exception as error:
+            said = " ".join(str(error).split())[:300]
+            _logger.warning("can't list: %s: %s; again in %.1f s", type(error).__name__, said, delay)
+            _logger.debug("can't list", exc_info=error)
             await asyncio.sleep(delay)
         else:
             return

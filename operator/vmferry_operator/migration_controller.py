@@ -10,8 +10,9 @@ from kubernetes.aio.client import ApiClient, ApiException
 from vmferry_api import FINALIZER
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
+from vmferry_kube.errors import ConflictError
 from vmferry_kube.keys import ObjectKey
-from vmferry_kube.migrations import ConflictError, FinalizerWriter, Remover, StatusWriter
+from vmferry_kube.migrations import FinalizerWriter, Remover, StatusWriter
 from vmferry_operator.cluster_facts import ClusterFacts
 from vmferry_operator.decisions.decide import (
     OWN_FIELDS,
@@ -27,8 +28,6 @@ _logger = logging.getLogger(__name__)
 
 MANAGER = "vmferry-operator"
 _NOT_FOUND = 404
-_LOOK_AGAIN = timedelta(seconds=0.2)
-"""By then the watch has told of the change that was in the way."""
 
 
 class MigrationController:
@@ -62,11 +61,16 @@ class MigrationController:
         self._starting = asyncio.Lock()
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
-        """Make the operator's part of one status as it should be; when to look again."""
+        """Make the operator's part of one status as it should be; when to look again.
+
+        Raises:
+            ConflictError: Not done; what was in the way has been taken in, whether or not a watch tells of it.
+        """
         try:
             return await self._reconcile(key)
-        except ConflictError:
-            return _LOOK_AGAIN
+        except ConflictError as error:
+            self._migrations.take(error.found)
+            raise
         except ApiException as error:
             if error.status == _NOT_FOUND:
                 return None  # deleted meanwhile; the watch tells

@@ -6,7 +6,8 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from vmferry_api import GROUP, VERSION
 from vmferry_api.migrations import VMMigration
-from vmferry_kube.migrations import ConflictError, StatusWriter
+from vmferry_kube.errors import ConflictError
+from vmferry_kube.migrations import StatusWriter
 
 ATTEMPT = {"number": 1, "start": "2026-01-01T00:00:00Z"}
 
@@ -23,9 +24,10 @@ async def test_an_end_is_refused_if_an_attempt_has_begun_meanwhile(client, migra
     seen = VMMigration.model_validate(migration).metadata
     agent, operator = (StatusWriter(client, manager=name) for name in ("an-agent", "an-operator"))
     begun = await agent.apply_migration(seen, {"attempts": [ATTEMPT]})
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError) as conflict:
         await operator.apply_migration(seen, {"phase": "Cancelled"})
-    now = VMMigration.model_validate(begun).metadata
+    assert conflict.value.found == begun
+    now = VMMigration.model_validate(conflict.value.found).metadata
     ended = await operator.apply_migration(now, {"phase": "Cancelled"})
     assert ended["status"] == {"attempts": [ATTEMPT], "phase": "Cancelled"}
 

@@ -49,7 +49,7 @@ class Setting:
         ).replace(
             status=(before or VMMigrationStatus()).replace(target=TargetReport(ready=True, connect_uri="b"))
         )
-        self._reporter = Reporter("default/m", self._write, every=timedelta(0))
+        self._reporter = Reporter("default/m", self._write, gone=lambda: None, every=timedelta(0))
         self.source = SourceMigration(
             self._migration,
             hypervisor=self.hypervisor,

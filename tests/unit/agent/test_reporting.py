@@ -5,7 +5,7 @@ import pytest
 from kubernetes.aio.client import ApiException
 
 from vmferry_agent.reporting import ObjectGoneError, Reporter
-from vmferry_kube.migrations import ConflictError
+from vmferry_kube.errors import ConflictError, UnavailableError
 
 
 class Written:
@@ -35,8 +35,8 @@ class Written:
 async def reporting():
     reporters = []
 
-    def new(write, every=3600.0):
-        reporters.append(Reporter("default/m", write, every=timedelta(seconds=every)))
+    def new(write, every=3600.0, gone=lambda: None):
+        reporters.append(Reporter("default/m", write, gone=gone, every=timedelta(seconds=every)))
         return reporters[-1]
 
     yield new
@@ -102,7 +102,9 @@ async def test_one_write_is_in_flight_and_then_only_the_latest_follows(reporting
     assert [status["phase"] for status in written.statuses] == ["a", "f"]
 
 
-@pytest.mark.parametrize("failure", [ApiException(status=500), ConnectionRefusedError(), TimeoutError()])
+@pytest.mark.parametrize(
+    "failure", [ApiException(status=500), UnavailableError("no answer"), RuntimeError("unforeseen")]
+)
 async def test_what_fails_is_tried_again(reporting, failure):
     written = Written(failure)
     reporter = reporting(written)
@@ -113,17 +115,20 @@ async def test_what_fails_is_tried_again(reporting, failure):
 
 
 async def test_what_somebody_else_has_written_meanwhile_only_delays_a_write(reporting):
-    written = Written(ConflictError("m has changed"))
+    written = Written(ConflictError({"metadata": {"name": "m"}}))
     reporter = reporting(written)
     reporter.put({"phase": "a"})
     await reporter.flush()
     assert written.statuses == [{"phase": "a"}]
 
 
-async def test_an_object_that_is_gone_is_written_to_no_more(reporting):
+async def test_an_object_that_is_gone_is_written_to_no_more_and_that_is_told(reporting):
     written = Written(ApiException(status=404))
-    reporter = reporting(written)
+    gone = asyncio.Event()
+    reporter = reporting(written, gone=gone.set)
     reporter.put({"phase": "a"})
     with pytest.raises(ObjectGoneError):
         await reporter.flush()
+    async with asyncio.timeout(10):
+        await gone.wait()
     assert written.statuses == []

@@ -1,16 +1,21 @@
 import asyncio
 
 import pytest
+from kubernetes.aio.client import ApiException
 
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import Role
 
 
 class Work:
-    """Runs until it is told that its migration is over or gone."""
+    """Runs until it is told that its migration is over or gone; fails as told first."""
 
-    def __init__(self, migration, reporter):
+    def __init__(self, migration, reporter, failures):
         self.seen = [migration]
+        self.reporter = reporter
+        self.runs = 0
+        self.ran_again = asyncio.Event()
+        self._failures = failures
         self._over = asyncio.Event()
 
     def update(self, migration):
@@ -21,7 +26,16 @@ class Work:
     def vanish(self):
         self._over.set()
 
+    @property
+    def let_go(self):
+        return self._over.is_set()
+
     async def run(self):
+        self.runs += 1
+        if self.runs == 2:
+            self.ran_again.set()
+        if self._failures:
+            raise self._failures.pop()
         await self._over.wait()
 
 
@@ -34,19 +48,25 @@ def raw(uid="u", node="node-a", version="", name="m", **status):
 
 
 @pytest.fixture
-async def serving():
+def failures():
+    """What the works meet, beginning with the last."""
+    return []
+
+
+@pytest.fixture
+async def serving(failures):
     works = []
 
     async def write(status):
-        return None
+        raise ApiException(status=404)
 
     def new_work(migration, reporter):
-        works.append(Work(migration, reporter))
+        works.append(Work(migration, reporter, failures))
         return works[-1]
 
     role = Role(
         "source",
-        new_reporter=lambda migration: Reporter("default/m", write),
+        new_reporter=lambda migration, gone: Reporter("default/m", write, gone=gone),
         new_work=new_work,
         concerns=lambda migration: migration.spec.source_node == "node-a",
     )
@@ -90,11 +110,35 @@ async def test_what_is_over_or_gone_is_let_go_and_its_uid_may_come_again(serving
 
 async def test_a_namesake_takes_the_place_of_what_vanished_unseen(serving):
     role, works = serving
+    role.seen("ADDED", raw(version="5"))
+    role.seen("ADDED", raw(uid="namesake", version="7"))
+    assert [work.let_go for work in works] == [True, False]
+
+
+@pytest.mark.parametrize("event", ["MODIFIED", "DELETED"])
+async def test_what_is_told_late_of_an_object_does_not_end_its_namesake(serving, event):
+    role, works = serving
+    role.seen("ADDED", raw(uid="namesake", version="7"))
+    role.seen(event, raw(version="6"))
+    assert [work.let_go for work in works] == [False]
+
+
+async def test_work_for_an_object_that_is_not_there_any_more_ends_though_the_watch_has_not_told(serving):
+    role, works = serving
     role.seen("ADDED", raw())
-    role.seen("ADDED", raw(uid="namesake"))
+    works[0].reporter.put({"phase": "a"})
     await settle()
+    assert works[0].let_go
+
+
+async def test_work_that_fails_unforeseen_is_taken_up_again(serving, failures):
+    role, works = serving
+    failures.append(ValueError("embedded null character"))
     role.seen("ADDED", raw())
-    assert len(works) == 3
+    async with asyncio.timeout(10):
+        await works[0].ran_again.wait()
+    assert len(works) == 1
+    assert not works[0].let_go
 
 
 @pytest.mark.parametrize(

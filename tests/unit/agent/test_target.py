@@ -37,7 +37,7 @@ class Setting:
         self.hypervisor.domain = None
         self._seen = asyncio.Condition()
         self._report: TargetReport | None = None
-        self._reporter = Reporter("default/m", self._write, every=timedelta(0))
+        self._reporter = Reporter("default/m", self._write, gone=lambda: None, every=timedelta(0))
         self._migration = VMMigration.model_validate(
             {
                 "metadata": {"name": "m", "namespace": "default", "uid": "u"},

@@ -98,3 +98,18 @@ async def test_a_forgotten_key_is_not_worked_on_again(queueing):
     queue.add("b")
     await work.called(2)
     assert work.keys == ["a", "b"]
+
+
+async def test_a_key_that_is_forgotten_and_added_again_is_still_worked_on_once_at_a_time(queueing):
+    work = Work()
+    work.go.clear()
+    queue = queueing(work)
+    queue.add("a")
+    await work.called(1)
+    queue.forget("a")
+    queue.add("a")
+    await asyncio.sleep(0.01)
+    work.go.set()
+    await work.called(2)
+    assert work.keys == ["a", "a"]
+    assert work.most_at_once == 1

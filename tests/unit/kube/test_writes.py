@@ -1,0 +1,111 @@
+"""What writes make of the API server's answers, or of its silence; over real HTTP."""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+from vmferry_api.objects import ObjectMeta
+from vmferry_kube.errors import ConflictError, UnavailableError
+from vmferry_kube.migrations import FinalizerWriter, Remover, StatusWriter
+
+SEEN = ObjectMeta(name="m", namespace="default", uid="u", resource_version="5")
+FOUND = {"metadata": {"name": "m", "namespace": "default", "uid": "u", "resourceVersion": "7"}}
+
+
+async def hang_up(request):
+    request.transport.abort()
+    return web.Response()
+
+
+async def stop_in_the_middle(request):
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b'{"metadata": ')
+    request.transport.abort()
+    return response
+
+
+class Answers:
+    """An API server that answers every write and every read alike."""
+
+    def __init__(self, write, found=None):
+        self._write = write
+        self._found = found
+
+    async def answer(self, request):
+        if request.method == "GET":
+            return web.json_response(self._found)
+        return await self._write(request)
+
+
+def refuse(status):
+    async def answer(request):
+        return web.json_response({"message": "no"}, status=status)
+
+    return answer
+
+
+@pytest.fixture
+async def serving():
+    opened = []
+
+    async def serve(answers):
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", answers.answer)
+        server = TestServer(application)
+        await server.start_server()
+        client = ApiClient(Configuration(host=str(server.make_url("")).rstrip("/")))
+        opened.extend([client, server])
+        return client
+
+    yield serve
+    for each in opened:
+        await each.close()
+
+
+WRITES = {
+    "status": lambda client: StatusWriter(client, manager="x").apply_migration(SEEN, {}),
+    "policy": lambda client: StatusWriter(client, manager="x").apply_policy(SEEN, {}),
+    "finalizer": lambda client: FinalizerWriter(client).set(SEEN, held=True),
+    "removal": lambda client: Remover(client).remove(SEEN),
+}
+OF_MIGRATIONS = {name: write for name, write in WRITES.items() if name != "policy"}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("answer", [hang_up, stop_in_the_middle])
+async def test_a_server_that_goes_away_in_the_middle_is_unavailable(serving, write, answer):
+    client = await serving(Answers(answer))
+    with pytest.raises(UnavailableError):
+        await write(client)
+
+
+async def test_a_server_that_is_not_there_is_unavailable(serving):
+    client = await serving(Answers(hang_up))
+    client.configuration.host = "http://127.0.0.1:1"
+    with pytest.raises(UnavailableError):
+        await WRITES["status"](client)
+
+
+@pytest.mark.parametrize("write", OF_MIGRATIONS.values(), ids=OF_MIGRATIONS)
+async def test_a_conflict_brings_the_object_as_it_is_by_now(serving, write):
+    client = await serving(Answers(refuse(409), FOUND))
+    with pytest.raises(ConflictError) as conflict:
+        await write(client)
+    assert conflict.value.found == FOUND
+
+
+@pytest.mark.parametrize("write", OF_MIGRATIONS.values(), ids=OF_MIGRATIONS)
+async def test_where_a_namesake_is_in_the_way_the_object_is_gone(serving, write):
+    client = await serving(Answers(refuse(409), {"metadata": {**FOUND["metadata"], "uid": "other"}}))
+    with pytest.raises(ApiException) as refused:
+        await write(client)
+    assert refused.value.status == 404
+
+
+async def test_what_is_refused_though_nothing_has_changed_is_no_conflict(serving):
+    client = await serving(Answers(refuse(422), {"metadata": {**FOUND["metadata"], "resourceVersion": "5"}}))
+    with pytest.raises(ApiException) as refused:
+        await WRITES["finalizer"](client)
+    assert refused.value.status == 422
