@@ -7,6 +7,7 @@ thread; in a thread of its own it does neither, and may be started anew when it 
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ Seen = Callable[[str | None, Mapping[str, Any]], None]
 
 _logger = logging.getLogger(__name__)
 
+HEALTHY = 60.0
+"""Seconds; a watch that lasted so long had nothing wrong with it, and begins again without a long delay."""
+
 
 class Watch:
     """Hands each event of a kind to a callback in the event loop that it was started from.
@@ -29,12 +33,21 @@ class Watch:
         seen: Called for every event, in the order of each object's events. After a lost connection all objects
             come again, so that it must be idempotent; one that was deleted meanwhile does not.
         field_selector: A server-side selector, such as `spec.sourceNode=node-a`.
+        backoff: The delays before it is begun again.
     """
 
-    def __init__(self, *, plural: str, seen: Seen, field_selector: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        plural: str,
+        seen: Seen,
+        field_selector: str | None = None,
+        backoff: Backoff = Backoff(first=1, most=30),  # noqa: B008 - immutable
+    ) -> None:
         self._plural = plural
         self._seen = seen
         self._field_selector = field_selector
+        self._backoff = backoff
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{plural}", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,13 +63,23 @@ class Watch:
         await asyncio.to_thread(self._thread.join, 5)
 
     def _run(self) -> None:
-        for delay in Backoff(first=1, most=30):
+        delays = iter(self._backoff)
+        while True:
+            began = time.monotonic()
+            why = "it ended"
             try:
                 asyncio.run(self._operator())
-            except Exception as error:
-                said = " ".join(str(error).split())[:300]
-                _logger.warning("the watch of %s: %s; again in %.1f s", self._plural, said, delay)
+            except (
+                BaseException
+            ) as error:  # kopf lets a CancelledError out, too; without its watch all is lost
+                why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 _logger.debug("the watch of %s", self._plural, exc_info=error)
+            if time.monotonic() - began >= HEALTHY:
+                delays = iter(self._backoff)
+            delay = next(delays)
+            if self._stop.is_set():
+                return
+            _logger.warning("the watch of %s: %s; again in %.1f s", self._plural, why, delay)
             if self._stop.wait(delay):
                 return
 

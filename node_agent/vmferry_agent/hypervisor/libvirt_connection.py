@@ -18,6 +18,10 @@ _KEEPALIVE = (5, 3)
 """Seconds between two probes, and how many may be lost: a daemon that hangs is noticed in 20 s."""
 
 
+_OPENING = 10.0
+"""Seconds; a daemon that hangs can keep its greeting to itself for as long as it hangs."""
+
+
 class LibvirtConnection:
     """A connection that opens itself when it is needed. Its methods block: call them in threads.
 
@@ -39,8 +43,11 @@ class LibvirtConnection:
 
         Raises:
             libvirt.libvirtError: The daemon can't be reached.
+            TimeoutError: Another thread still waits for it to open; one such thread is enough.
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=_OPENING):
+            raise TimeoutError(f"{self._uri} does not open")
+        try:
             if self._connection is not None and self._connection.isAlive():
                 return self._connection
             self._close()
@@ -50,6 +57,8 @@ class LibvirtConnection:
             )
             _logger.info("connected to %s", self._uri)
             return self._connection
+        finally:
+            self._lock.release()
 
     def daemon(self) -> Daemon | None:
         """What is known of the daemon (None: nothing); looked for once per connection: it lasts no longer."""

@@ -21,6 +21,7 @@ from vmferry_agent.hypervisor.port import (
     HypervisorError,
     HypervisorUnreachable,
     MigrationAborted,
+    MigrationRunsAlready,
     Sample,
     StartRequest,
 )
@@ -39,6 +40,8 @@ _UNLIMITED_MEBI = 2**63 // _MEBI - 1
 """libvirt's own value for no cap (QEMU_DOMAIN_MIG_BANDWIDTH_MAX), in MiB/s."""
 _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 """What a call on a domain says when it has just stopped, or moved away."""
+_ANOTHER = "another migration job is already running"
+"""How libvirt begins to say so; the code that comes with it means many things."""
 _LOST = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_CONNECT}
 _LOST_IN = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
 
@@ -119,10 +122,13 @@ class LibvirtHypervisor(Hypervisor):
     ) -> T:
         try:
             return await in_thread(function, deadline=deadline)
-        except TimeoutError:
-            raise HypervisorUnreachable(f"libvirt did not answer within {deadline} s ({name})") from None
+        except TimeoutError as error:
+            said = str(error) or f"libvirt did not answer within {deadline} s"
+            raise HypervisorUnreachable(f"{said} ({name})") from None
         except libvirt.libvirtError as error:
             raise _translated(error) from error
+        except Exception as error:  # such as the binding's, of a name that it can't pass on
+            raise HypervisorError(f"{name}: {type(error).__name__}: {error}") from error
 
     def _facts(self) -> HostFacts:
         connection = self._connection.get()
@@ -265,6 +271,8 @@ def _translated(error: libvirt.libvirtError) -> HypervisorError:
     message = f"{said} (libvirt error {code})"
     if code == libvirt.VIR_ERR_OPERATION_ABORTED:
         return MigrationAborted(message)
+    if code == libvirt.VIR_ERR_OPERATION_INVALID and said.startswith(_ANOTHER):
+        return MigrationRunsAlready(message)
     if code in _LOST and error.get_error_domain() in _LOST_IN:
         return HypervisorUnreachable(message)
     return HypervisorError(message)

@@ -25,6 +25,10 @@ class MigrationAborted(HypervisorError):  # noqa: N818 - as asked for
     """The job was aborted by someone, and the domain stayed."""
 
 
+class MigrationRunsAlready(HypervisorError):  # noqa: N818 - the state of things, not a mistake
+    """Nothing was started: the domain has a migration that somebody else has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HostFacts:
     """What the host is."""
@@ -139,6 +143,7 @@ class Hypervisor(Protocol):
 
         Raises:
             MigrationAborted: It was aborted.
+            MigrationRunsAlready: There is another one.
         """
 
     async def completed(self, uuid: str) -> CompletedJob | None:

@@ -1,0 +1,56 @@
+import asyncio
+import threading
+
+import pytest
+
+from vmferry_kube import watching
+from vmferry_kube.backoff import Backoff
+from vmferry_kube.watching import Watch
+
+
+class Ending(Watch):
+    """A watch that ends as told, each time that it is begun."""
+
+    def __init__(self, *ends, delays):
+        super().__init__(plural="vmmigrations", seen=lambda *_: None, backoff=delays)
+        self.begun = threading.Semaphore(0)
+        self._ends = list(ends)
+
+    async def _operator(self):
+        self.begun.release()
+        if self._ends:
+            raise self._ends.pop(0)
+        await asyncio.sleep(0)
+
+    async def begins(self, times):
+        for _ in range(times):
+            assert await asyncio.to_thread(self.begun.acquire, timeout=10)
+
+
+SOON = Backoff(first=0.001, most=0.001)
+
+
+@pytest.mark.parametrize("end", [RuntimeError("403"), asyncio.CancelledError(), SystemExit(1)])
+async def test_a_watch_that_ends_in_whatever_way_is_begun_again(end):
+    watch = Ending(end, delays=SOON)
+    watch.start()
+    await watch.begins(3)
+    await watch.stop()
+    assert not watch._thread.is_alive()
+
+
+class Slowing(Backoff):
+    """Short at first, then too long for any test."""
+
+    def __iter__(self):
+        yield 0.001
+        while True:
+            yield 3600
+
+
+async def test_after_a_watch_that_lasted_the_delays_begin_anew(monkeypatch):
+    monkeypatch.setattr(watching, "HEALTHY", 0.0)
+    watch = Ending(delays=Slowing())
+    watch.start()
+    await watch.begins(4)
+    await watch.stop()
