@@ -19,6 +19,17 @@ LINK_DELIVERS = 0.8
 """Below this part of the bandwidth granted it is the link that is slow, not the guest that is quick."""
 
 
+def needed_downtime(sample: Sample) -> timedelta | None:
+    """What QEMU expects, unless more than that is left already.
+
+    It reckons anew only some 100 ms after a pass has begun. Until then it tells of the pass before, and in the
+    second pass of the limit itself: taken for the best, that would make every guest stall.
+    """
+    if sample.expected_downtime is None or not sample.bandwidth:
+        return sample.expected_downtime
+    return max(sample.expected_downtime, timedelta(seconds=sample.remaining / sample.bandwidth))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Convergence:
     """What has been seen of a running attempt. Times are those of a monotonic clock."""
@@ -44,15 +55,15 @@ class Convergence:
             memory_pass=sample.memory_pass,
             transferred=max(sample.transferred, self.transferred),
             bandwidth=sample.bandwidth,
-            last=sample.expected_downtime,
+            last=needed_downtime(sample),
         )
         if in_post_copy or sample.memory_pass <= 1:
             moved = sample.memory_pass > 0 and sample.transferred > self.transferred
             return replace(seen, progress_at=now) if moved else seen
-        if sample.expected_downtime is None:
+        if seen.last is None:
             return seen
         # the higher of two samples: a hiccup of the measured bandwidth lowers a single one
-        needed = max(sample.expected_downtime, self.last or sample.expected_downtime)
+        needed = max(seen.last, self.last or seen.last)
         if self.best is not None and needed >= self.best * (1 - MARGIN):
             return seen
         return replace(seen, progress_at=now, best=needed, best_at=now, best_pass=sample.memory_pass)

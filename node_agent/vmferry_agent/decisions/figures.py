@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from vmferry_agent.decisions.convergence import needed_downtime
 from vmferry_agent.hypervisor.port import Sample
 from vmferry_api.durations import whole_milliseconds
 from vmferry_api.migrations import PassRecord, Progress
@@ -43,14 +44,8 @@ def progress(
 
 
 def _needed(sample: Sample) -> timedelta | None:
-    """What QEMU expects, unless more than that is left already.
-
-    It reckons anew only some 100 ms after a pass has begun; until then it tells of the pass before.
-    """
-    if sample.expected_downtime is None or not sample.bandwidth:
-        return sample.expected_downtime
-    left = whole_milliseconds(timedelta(seconds=sample.remaining / sample.bandwidth))
-    return max(sample.expected_downtime, left)
+    needed = needed_downtime(sample)
+    return None if needed is None else whole_milliseconds(needed)
 
 
 def _recent(
