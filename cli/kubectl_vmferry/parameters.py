@@ -1,7 +1,10 @@
-"""How sizes, rates and durations are written on the command line: as in the API."""
+"""What is written on the command line: sizes, rates and durations as in the API, and files."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import click
@@ -62,3 +65,38 @@ class Duration(_Parsed[timedelta]):
 
     def __init__(self, *, least: timedelta | None = None, most: timedelta | None = None) -> None:
         super().__init__(parse_duration, format_duration, least, most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """A file that was read."""
+
+    name: str
+    data: bytes
+
+    def text(self) -> str:
+        """Its text.
+
+        Raises:
+            click.ClickException: It is none.
+        """
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError as error:
+            raise click.ClickException(f"{self.name}: not UTF-8 text: {error}") from error
+
+
+class ReadFile(click.ParamType[Contents]):
+    """A file to read; - is the standard input."""
+
+    name = "file"
+
+    @override
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Contents:
+        name = str(value)
+        if name == "-":
+            return Contents(name="<stdin>", data=sys.stdin.buffer.read())
+        try:
+            return Contents(name=name, data=Path(name).read_bytes())
+        except (OSError, ValueError) as error:
+            self.fail(f"{name}: {getattr(error, 'strerror', error)}", param, ctx)

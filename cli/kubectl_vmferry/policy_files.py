@@ -14,6 +14,9 @@ from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
 _KIND = "MigrationPolicy"
 _WAYS = {"steps", "objective", "agent_downtime_ramp"}
 
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+"""What PyYAML raises; the latter two at dates that are none, and at lists nested by thousands."""
+
 
 class PolicyFileError(ValueError):
     """A file holds no policy that the API server would take; the message says where and why."""
@@ -54,7 +57,7 @@ def read_policies(files: Sequence[tuple[str, str]]) -> list[NamedPolicy]:
 def _policies(file: str, text: str) -> list[MigrationPolicy]:
     try:
         documents = [each for each in yaml.safe_load_all(text) if each is not None]
-    except yaml.YAMLError as error:
+    except _UNREADABLE as error:
         raise PolicyFileError(f"{file}: not YAML: {error}") from error
     objects = [each for document in documents for each in _objects(document)]
     policies = [
@@ -72,7 +75,8 @@ def _objects(document: object) -> Iterator[Mapping[str, object]]:
     if not isinstance(document, dict):
         return
     if document.get("kind") == "List":
-        yield from (each for each in document.get("items") or [] if isinstance(each, dict))
+        items = document.get("items")
+        yield from (each for each in (items if isinstance(items, list) else []) if isinstance(each, dict))
     else:
         yield document
 
@@ -84,10 +88,12 @@ def _policy(file: str, given: Mapping[str, object]) -> MigrationPolicy:
         raise PolicyFileError(f"{file}: a {_KIND} needs metadata.name")
     try:
         # as strict as kubectl: a field that nobody knows is a mistake, not a wish
-        spec = MigrationPolicySpec.model_validate(given.get("spec") or {}, extra="forbid")
+        spec = MigrationPolicySpec.model_validate(given.get("spec", {}), extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(["spec", *(str(part) for part in first["loc"])])
+        place = "spec" + "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+        )
         raise PolicyFileError(f"{file}: {name}: {place}: {first['msg']}") from error
     wrong = _broken_rule(spec)
     if wrong is not None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.console import Console
 from kubectl_vmferry.output.json_lines import json_lines
 from kubectl_vmferry.output.picture import FORMATS, PlotError, draw, require_matplotlib
 from kubectl_vmferry.output.table import tables
-from kubectl_vmferry.parameters import Duration, Quantity
+from kubectl_vmferry.parameters import Contents, Duration, Quantity, ReadFile
 from kubectl_vmferry.policy_files import PolicyFileError, read_policies
 from kubectl_vmferry.simulation.guests import Guest, Pattern
 from kubectl_vmferry.simulation.prediction import describe, left_out, prediction_setting
@@ -114,13 +114,13 @@ def _drawable(_context: click.Context, _option: click.Parameter, value: Path | N
 @click.option(
     "--policy",
     "files",
-    type=click.File("rb"),
+    type=ReadFile(),
     multiple=True,
     required=True,
     metavar="FILE",
     help="YAML with MigrationPolicies; - is the standard input. Several times: side by side.",
 )
-@click.option("--trace", type=click.File("rb"), metavar="FILE", help="Replay a recorded migration.")
+@click.option("--trace", type=ReadFile(), metavar="FILE", help="Replay a recorded migration.")
 @_guest_options
 @click.option(
     "-o",
@@ -142,8 +142,8 @@ def simulate_command(
     context: click.Context,
     /,
     *,
-    files: Sequence[IO[bytes]],
-    trace: IO[bytes] | None,
+    files: Sequence[Contents],
+    trace: Contents | None,
     output: str,
     plot: Path | None,
     **guest: Any,  # noqa: ANN401 - the options of _GUEST, each of its own type
@@ -154,7 +154,7 @@ def simulate_command(
     would be decided, and when. The model of QEMU's pre-copy tells what would happen.
     """
     try:
-        policies = read_policies([(file.name, _text(file)) for file in files])
+        policies = read_policies([(file.name, file.text()) for file in files])
         setting, about = _replay(trace, guest) if trace else _prediction(guest)
     except (PolicyFileError, RecordingError) as error:
         raise click.ClickException(str(error)) from error
@@ -170,13 +170,6 @@ def simulate_command(
         context.exit(VM_STAYS)
 
 
-def _text(file: IO[bytes]) -> str:
-    try:
-        return file.read().decode()
-    except UnicodeDecodeError as error:
-        raise click.ClickException(f"{file.name}: not UTF-8 text: {error}") from error
-
-
 def _plot(results: Sequence[Result], path: Path) -> None:
     try:
         draw(results, path)
@@ -184,12 +177,12 @@ def _plot(results: Sequence[Result], path: Path) -> None:
         raise click.ClickException(f"{path} can't be written: {error.strerror}") from error
 
 
-def _replay(trace: IO[bytes], guest: dict[str, Any]) -> tuple[Setting, str]:
+def _replay(trace: Contents, guest: dict[str, Any]) -> tuple[Setting, str]:
     """The setting that a recording makes, and what to say of it."""
     extra = [option for name, option in _OF_THE_MODEL.items() if guest[name] is not None]
     if extra:
         raise click.UsageError(f"--trace has its own guest and network; remove {', '.join(extra)}")
-    recording = read_recording(trace.name, _text(trace).splitlines())
+    recording = read_recording(trace.name, trace.text().splitlines())
     about = (
         f"Replay of {recording.name}: the recorded course is not changed by what is decided on it. Told is what "
         "would be decided, and when, up to the first decision that would have ended that course."

@@ -73,8 +73,9 @@ class RunningAttempt:
         if self.job.end is not None and self.job.end.time <= now:
             self._close(self.job.end, order)
             return True
+        seen = self._domain
         self._steer(self.job.sample(), order, now=now)
-        self._reports.domain(self._domain)
+        self._reports.domain(seen)
         return False
 
     def _order(self, desired: Desired) -> Desired | GivenUp:

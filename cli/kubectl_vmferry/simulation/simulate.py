@@ -32,7 +32,7 @@ from vmferry_api.policies import MigrationPolicy
 
 LATENCY = 0.1
 """Seconds from a decision until the agent has it."""
-SAMPLING = 0.5
+SAMPLING = 0.25
 """Seconds between two of the agent's looks (vmferry_agent.migrations.attempt.SAMPLING)."""
 _LONG_PASS = 0.01
 """Nothing but the bytes sent changes within a pass: in a long one, looks this part of its age apart are enough."""
