@@ -1,8 +1,8 @@
-"""What an objective makes of guests that were measured under other planners (bench/objective.py), on a real link.
+"""What an objective makes of guests that were measured under other planners, too, on a link of a given rate.
 
-Each figure is a ratio to what plain libvirt, or oVirt's "Minimal downtime", does to the same guest in the same run.
-Where a ratio is missed the runs are repeated, up to three times each, and their medians count: a run lasts seconds,
-and the machine has other things to do.
+Each figure is a ratio to what plain libvirt, or oVirt's "Minimal downtime", does to the same guest in the same
+run (bench/objective.py has them all). Where a ratio is missed the runs are repeated, up to three times each, and
+their medians count: a run lasts seconds, and the machine has other things to do.
 """
 
 import tempfile
@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
 from measured_runs import LINK, Job, Lanes, Run, median
 from objective import INTO_BURST, POLICIES
-
 from vmferry_lab.guests.workloads import BORDERLINE, BURSTS, HOPELESS, IDLE, JUST_ABOVE, LARGE, Workload
 from vmferry_lab.lab import Lab
 
@@ -126,8 +126,17 @@ def test_no_stop_is_longer_than_the_objective_allows_and_all_memory_is_intact(me
     assert max(run.downtime or 0 for run in planned) <= MAX_DOWNTIME
 
 
-def test_the_bytes_sent_stay_within_a_few_times_the_guest_s_memory(measured: Measured) -> None:
-    for workload, most in ((HOPELESS, 4.5), (LARGE, 4)):
-        for policy in (GENTLE, POST_COPY):
-            sent = median(measured.of(workload, policy), lambda run: run.sent)
-            assert sent <= most * workload.touched, (workload.name, policy)
+@pytest.mark.parametrize(
+    ("workload", "policy", "most"),
+    [
+        (HOPELESS, GENTLE, 4.5),
+        (HOPELESS, POST_COPY, 4.5),
+        (LARGE, HARD, 4),
+        (LARGE, POST_COPY, 4),
+    ],
+    ids=["W3 gentle", "W3 post-copy", "W7 hard", "W7 post-copy"],
+)
+def test_the_bytes_sent_stay_within_a_few_times_what_the_guest_has_touched(
+    measured: Measured, workload: Workload, policy: str, most: float
+) -> None:
+    assert median(measured.of(workload, policy), lambda run: run.sent) <= most * workload.touched

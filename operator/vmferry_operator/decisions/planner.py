@@ -22,7 +22,7 @@ from vmferry_operator.decisions.actions import (
 )
 from vmferry_operator.decisions.parameters import THROTTLES, budget
 from vmferry_operator.decisions.situations import Situation
-from vmferry_operator.decisions.trend import Trend, trend
+from vmferry_operator.decisions.trend import WINDOW, Trend, trend
 
 JUDGE_AFTER = timedelta(seconds=2.5)
 """Time since the first pass before anything is called hopeless, and a pass must have ended at the full budget."""
@@ -111,8 +111,11 @@ class _Planner:
         """The preferred downtime holds while it can be expected to do; then the budget is granted, once."""
         if seen.ratio is None or self._will_fit(seen, self._granted, passes):
             return self._until_deadline("grant the budget if it does not get there")
-        if seen.needed > self._budget * BEYOND_PROBING and not self._will_fit(seen, self._budget, passes):
-            return self._hopeless(f"{seen}: too far above the budget of {format_duration(self._budget)}")
+        if seen.needed > self._budget * BEYOND_PROBING:
+            if len(passes) < WINDOW and passes[-1].elapsed - passes[0].elapsed < JUDGE_AFTER:
+                return self._until_deadline("judge the needed downtime")
+            if not self._will_fit(seen, self._budget, passes):
+                return self._hopeless(f"{seen}: too far above the budget of {format_duration(self._budget)}")
         return self._move(
             set_max_downtime(self._budget),
             f"not converging to {format_duration(self._granted)} in time ({seen})",

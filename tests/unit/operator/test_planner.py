@@ -131,6 +131,12 @@ def test_a_guest_far_above_the_budget_is_not_probed() -> None:
     assert Course(objective(allow=["PostCopy"])).until(15, W7) == [(14.0, "switchToPostCopy")]
 
 
+def test_two_passes_that_look_alike_are_no_verdict_yet_on_a_guest_that_converges() -> None:
+    """W2, as a busy host once showed it: the second pass hid that the needed downtime falls."""
+    slow_to_show: Passes = [(1.9, 1680), (3.5, 1650), (4.6, 1370), (5.6, 1150), (6.4, 960)]
+    assert actions(objective(allow=["PostCopy"]), slow_to_show, until=6.9) == []
+
+
 def test_a_floor_just_above_the_budget_is_not_waited_at() -> None:
     assert actions(objective(allow=["PostCopy"]), W6B, until=7) == [GRANT, "switchToPostCopy"]
 
