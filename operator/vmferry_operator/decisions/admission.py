@@ -1,7 +1,7 @@
 """Whose turn it is: concurrency limits, one migration per VM, and a fair queue."""
 
 from collections import Counter
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,13 @@ A_POINT = timedelta(minutes=1)
 """What a point of queuePriority counts, in waiting: priority moves a place forward, and nobody waits for ever."""
 RESERVES_AFTER = timedelta(minutes=5)
 """Whoever has waited for so long keeps what is free for it until the rest of what it needs is free too."""
+ANOTHER_OF_THE_VM = "vm"
+DEFAULT_LIMITS = Concurrency()
+
+Slot = tuple[str, str]
+"""A node's way out or in, or the whole cluster."""
+CLUSTER: Slot = ("of the", "cluster")
+
 EXACT_PLACES = 20
 """Up to this place the position is told exactly: to tell it to everybody each time would be too many writes."""
 
@@ -29,44 +36,65 @@ class _Waiting:
 
 
 class _Slots:
-    """What is taken."""
+    """What is taken, and what is kept for those that go first."""
 
     def __init__(self) -> None:
-        self._taken: Counter[Hashable] = Counter()
+        self._taken: Counter[Slot] = Counter()
+        self._kept: Counter[Slot] = Counter()
+        self._limits: dict[Slot, int] = {}
+        """The lowest of those that go first: whoever comes after them is held to it, too, until they run; or the
+        more generous policies of others would leave them waiting for ever."""
         self._vms: set[tuple[str, str]] = set()
 
     def take(self, migration: VMMigration, vms: Collection[tuple[str, str]]) -> None:
-        spec = migration.spec
-        self._taken.update(["", ("out", spec.source_node), ("in", spec.target_node)])
+        self._taken.update(_slots(migration))
         self._vms.update(vms)
 
     def pass_by(self, waiting: _Waiting, now: datetime) -> bool:
         """Give it what it needs, or keep that for it if it has waited for long; whether it is its turn."""
         vms = vm_keys(waiting.migration)
-        its_turn = self.missing(waiting, vms) is None
-        if its_turn or now - waiting.since >= RESERVES_AFTER:
-            self.take(waiting.migration, vms)
-        return its_turn
+        missing = self.missing(waiting, vms)
+        has_waited = now - waiting.since >= RESERVES_AFTER
+        if missing is None or (has_waited and missing[0] != ANOTHER_OF_THE_VM):
+            self._keep(waiting, vms)
+        return missing is None
+
+    def _keep(self, waiting: _Waiting, vms: Collection[tuple[str, str]]) -> None:
+        for _, slot, limit in _limits(waiting):
+            self._kept[slot] += 1
+            self._limits[slot] = min(limit, self._limits.get(slot, limit))
+        self._vms.update(vms)
 
     def missing(self, waiting: _Waiting, vms: Collection[tuple[str, str]]) -> tuple[str, str] | None:
         """What it has to wait for, and in words; None: nothing."""
-        spec = waiting.migration.spec
-        limits = waiting.policy.concurrency or Concurrency()
         if not self._vms.isdisjoint(vms):
-            return "vm", f"another migration of {spec.vm} runs"
-        for name, slot, limit, what in (
-            ("perCluster", "", limits.per_cluster, "of the cluster"),
-            (
-                "outgoingPerNode",
-                ("out", spec.source_node),
-                limits.outgoing_per_node,
-                f"from {spec.source_node}",
-            ),
-            ("incomingPerNode", ("in", spec.target_node), limits.incoming_per_node, f"to {spec.target_node}"),
-        ):
-            if self._taken[slot] >= limit:
-                return name, f"{self._taken[slot]} migrations {what} run (concurrency.{name}: {limit})"
+            return ANOTHER_OF_THE_VM, f"another migration of {waiting.migration.spec.vm} runs, or goes first"
+        for name, slot, limit in _limits(waiting):
+            taken = self._taken[slot]
+            if taken >= limit:
+                return name, f"{taken} migrations {_where(slot)} run (concurrency.{name}: {limit})"
+            if taken + self._kept[slot] >= min(limit, self._limits.get(slot, limit)):
+                return (
+                    name,
+                    f"what is free {_where(slot)} is for those before it (concurrency.{name}: {limit})",
+                )
         return None
+
+
+def _slots(migration: VMMigration) -> tuple[Slot, Slot, Slot]:
+    return CLUSTER, ("from", migration.spec.source_node), ("to", migration.spec.target_node)
+
+
+def _limits(waiting: _Waiting) -> Iterable[tuple[str, Slot, int]]:
+    """The fields of `concurrency`, what each limits, and to how many."""
+    limits = waiting.policy.concurrency or DEFAULT_LIMITS
+    names = ("perCluster", "outgoingPerNode", "incomingPerNode")
+    most = (limits.per_cluster, limits.outgoing_per_node, limits.incoming_per_node)
+    return zip(names, _slots(waiting.migration), most, strict=True)
+
+
+def _where(slot: Slot) -> str:
+    return " ".join(slot)
 
 
 def place_in_queue(

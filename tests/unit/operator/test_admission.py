@@ -130,6 +130,41 @@ def test_who_has_waited_for_long_keeps_its_place_free():
     assert place(one("me", "ce", at=5), full, blocked).waiting_for == "outgoingPerNode"
 
 
+STRICT = policy("strict", concurrency={"outgoingPerNode": 1, "perCluster": 9})
+GENEROUS = policy("generous", concurrency={"outgoingPerNode": 9, "perCluster": 9})
+
+
+@pytest.mark.parametrize(("waited", "passes"), [(200, True), (400, False)])
+def test_a_strict_policy_s_migration_is_not_passed_by_generous_ones_for_ever(waited, passes):
+    runs = [one(f"x{n}", f"a{n}", runs=True, by="generous") for n in (1, 2)]
+    strict = one("strict", "ac", at=0, queued=3600 - waited, by="strict")
+    around = others(*runs, strict, policies=(STRICT, GENEROUS))
+    found = place_in_queue(one("me", "ad", at=5), GENEROUS.spec, around, now=LATER)
+    assert (found is None) == passes
+    if found is not None:
+        assert found.waiting_for == "outgoingPerNode"
+        assert (
+            found.message
+            == "what is free from node-a is for those before it (concurrency.outgoingPerNode: 9)"
+        )
+
+
+def test_who_comes_next_lets_the_one_before_it_start_even_if_its_own_limit_is_higher():
+    strict = one("strict", "ac", at=0, queued=0, by="strict")
+    me, policies = one("me", "ad", at=5), (STRICT, GENEROUS)
+    assert place_in_queue(strict, STRICT.spec, others(me, policies=policies), now=LATER) is None
+    assert place_in_queue(me, GENEROUS.spec, others(strict, policies=policies), now=LATER) is not None
+    runs = one("strict", "ac", runs=True, by="strict")
+    assert place_in_queue(me, GENEROUS.spec, others(runs, policies=policies), now=LATER) is None
+
+
+def test_nothing_is_kept_for_one_that_waits_for_another_migration_of_its_vm():
+    runs = one("x", "ac", runs=True, uuid="same", by="generous")
+    blocked = one("blocked", "ad", at=0, queued=0, uuid="same", by="strict")
+    around = others(runs, blocked, policies=(STRICT, GENEROUS))
+    assert place_in_queue(one("me", "ae", at=5), GENEROUS.spec, around, now=LATER) is None
+
+
 @pytest.mark.parametrize(("head_start", "first"), [(599, True), (601, False)])
 def test_a_point_of_priority_counts_as_a_minute_of_waiting(head_start, first):
     older = one("older", "ac", at=0, queued=0)
