@@ -16,8 +16,7 @@ from vmferry_operator.decisions.situations import in_post_copy
 
 RAN_ON_AFTER_SWITCH_OVER = "MigrationCanceled"
 """libvirt's reason for a source that was stopped for switching over and let run again; it keeps it."""
-_UNSETTLED = {Presence.UNKNOWN, Presence.UNDECIDED, Presence.HALF, Presence.FROZEN}
-_STILL_THERE = {Presence.RUNS, Presence.STANDS, Presence.UNDECIDED, Presence.UNCLEAR}
+_UNSETTLED = {Presence.UNKNOWN, Presence.HALF, Presence.FROZEN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,17 +94,10 @@ class _End:
             return self._with_a_whole_vm_there()
         if self._never_switched_over:
             return self._stayed()
-        if self._there == Presence.FROZEN and self._here == Presence.GONE and self._looked:
-            return self._frozen()
-        if self._here == Presence.UNKNOWN or self._there in _UNSETTLED or not self._looked:
-            return self._confirming(self._told)
-        if self._here in _STILL_THERE:
-            return self._stayed()
-        if self._completed or self._there == Presence.UNCLEAR:
-            message = f"{self._vm} left for {self._target_node} but is {_state(self._target)} there; look at its log"
-            return Conclusion(phase=Phase.FAILED, reason="VMNotRunning", message=message)
-        message = f"{self._vm} runs on neither {self._source_node} nor {self._target_node}: {self._attempt.error}"
-        return Conclusion(phase=Phase.FAILED, reason="VMLost", message=message)
+        unsettled = {self._here, self._there} & _UNSETTLED or self._there == Presence.UNDECIDED
+        if unsettled or not self._looked:
+            return self._unsettled()
+        return self._left() if self._here == Presence.GONE else self._stayed()
 
     @property
     def _completed(self) -> bool:
@@ -121,12 +113,12 @@ class _End:
     def _never_switched_over(self) -> bool:
         """Whether the source has run all the time, so that the target can't have let it run.
 
-        QEMU stops the guest for switching over, and libvirt lets it run on as MigrationCanceled if that fails: then,
-        and if it is paused anyway, the target may have it all and begin to run it at any moment.
+        QEMU stops the guest for switching over, and libvirt lets it run on as MigrationCanceled if that fails:
+        then, and if it is paused anyway, the target may have it all and begin to run it at any moment.
         """
-        runs = self._here == Presence.RUNS
-        reason = self._source.reason if self._source else None
-        return runs and reason != RAN_ON_AFTER_SWITCH_OVER and not self._completed
+        if self._here != Presence.RUNS or self._there in {Presence.HALF, Presence.FROZEN} or self._completed:
+            return False
+        return self._source is not None and self._source.reason != RAN_ON_AFTER_SWITCH_OVER
 
     @property
     def _told(self) -> str:
@@ -144,8 +136,8 @@ class _End:
                 "them at once, or they write to the same disks"
             )
             return Conclusion(phase=Phase.FAILED, reason="VMOnBothHosts", message=message)
-        if self._here in {Presence.UNKNOWN, Presence.UNDECIDED}:
-            message = f"it is {_state(self._target)} on {target} and {_state(self._source)} on {source}"
+        if self._here != Presence.GONE:
+            message = f"it is {_state(self._target)} on {target} and still {_state(self._source)} on {source}"
             return self._confirming(message, awaited=f"the agent of {source} to see it gone")
         message = _summary(self._migration, self._attempt, self._target)
         if not self._completed:
@@ -153,10 +145,10 @@ class _End:
         return Conclusion(phase=Phase.SUCCEEDED, reason="Migrated", message=message)
 
     def _stayed(self) -> Conclusion | None:
-        error = self._attempt.error or ""
-        if self._here not in {Presence.RUNS, Presence.STANDS, Presence.UNCLEAR}:
+        error, again = self._attempt.error or "", True
+        if self._here == Presence.UNDECIDED:
             error += f"; {self._vm} is {_state(self._source)} on {self._source_node}: look at it there"
-        again = self._here != Presence.UNDECIDED
+            again = False
         match self._attempt.outcome:
             case AttemptOutcome.RESTARTED:
                 return None
@@ -165,17 +157,29 @@ class _End:
             case AttemptOutcome.ABORTED:
                 return Conclusion(phase=Phase.FAILED, reason="Aborted", message=error, again=again)
             case AttemptOutcome.COMPLETED:
-                error = f"{self._source_node} said that it completed, yet {self._vm} is {_state(self._source)} there"
+                error = f"{self._told}, yet {self._vm} is {_state(self._source)} there"
                 return Conclusion(phase=Phase.FAILED, reason="MigrationFailed", message=error)
             case _:
                 return Conclusion(phase=Phase.FAILED, reason="MigrationFailed", message=error, again=again)
 
-    def _frozen(self) -> Conclusion:
-        message = (
-            f"{self._vm} stands still on {self._target_node}, without the memory that it had left on "
-            f"{self._source_node} ({self._attempt.error}): destroy it there before it is started anywhere"
-        )
-        return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message)
+    def _left(self) -> Conclusion:
+        vm, source, target = self._vm, self._source_node, self._target_node
+        if self._completed or self._there == Presence.UNCLEAR:
+            message = f"{vm} left for {target} but is {_state(self._target)} there; look at its log"
+            return Conclusion(phase=Phase.FAILED, reason="VMNotRunning", message=message)
+        message = f"{vm} runs on neither {source} nor {target}: {self._attempt.error}"
+        return Conclusion(phase=Phase.FAILED, reason="VMLost", message=message)
+
+    def _unsettled(self) -> Conclusion:
+        if {self._here, self._there} == {Presence.FROZEN, Presence.GONE} and self._looked:
+            nodes = (self._source_node, self._target_node)
+            node, other = nodes if self._here == Presence.FROZEN else reversed(nodes)
+            message = (
+                f"{self._vm} stands still on {node}, without the half of it that was on {other}: destroy it there "
+                "before it is started anywhere"
+            )
+            return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message)
+        return self._confirming(self._told)
 
     def _confirming(self, what: str, *, awaited: str | None = None) -> Conclusion:
         awaited = awaited or f"the agent of {self._target_node} to see what has become of it there"

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from migrations_in_words import NOW, after, migration, policy, running, source, target, vm, waiting
 
+from vmferry_agent.hypervisor.states import in_words
 from vmferry_api import FINALIZER
 from vmferry_api.conditions import ConditionType, find_condition, is_true
 from vmferry_api.migrations import (
@@ -133,7 +134,8 @@ def test_a_finalizer_is_not_added_to_an_object_that_is_being_deleted():
 
 def ended(outcome, **status):
     attempt = Attempt(number=1, start=NOW, end=after(9), outcome=outcome, error="why")
-    return running(attempts=[attempt], **status)
+    seen = source(VMState.SHUT_OFF, "Migrated") if outcome == AttemptOutcome.COMPLETED else source()
+    return running(attempts=[attempt], source=seen, **status)
 
 
 ARRIVED = target(seen=vm(VMState.RUNNING, "Migrated"))
@@ -175,7 +177,7 @@ def test_a_cancel_in_post_copy_is_told_to_wait():
 
 OUTCOMES = st.sampled_from([None, *AttemptOutcome])
 STATES = st.sampled_from(
-    [(state, reason) for state in VMState for reason in ("Booted", "PostCopy", "Migrated")]
+    sorted({in_words(state, reason) for state in range(8) for reason in range(14)} | {(VMState.ABSENT, "")})
 )
 
 
