@@ -78,6 +78,19 @@ def usable(policy: MigrationPolicySpec, conflicts: list[Conflict]) -> MigrationP
     return policy.replace(objective=objective.replace(allow=allow))
 
 
+def in_flight(policy: MigrationPolicySpec) -> MigrationPolicySpec:
+    """What a migration that runs can still do of a policy that was edited to what these hosts can't do.
+
+    It goes on by the rest, as if the host had refused it, but for restarts: the attempt that runs would be given
+    up for one that can't start.
+    """
+    objective = policy.objective
+    if objective is None:
+        return policy
+    allow = [technique for technique in objective.allow if technique != Technique.AUTO_CONVERGE]
+    return policy.replace(objective=objective.replace(allow=allow))
+
+
 def _post_copy_conflicts(policy: MigrationPolicySpec, hosts: list[_Host]) -> Iterator[Conflict]:
     """Post-copy that is asked for in a step is refused; one that an objective merely allows is done without."""
     objective = policy.objective

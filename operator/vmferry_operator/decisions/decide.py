@@ -20,6 +20,7 @@ from vmferry_api.policies import MigrationPolicy, Retry
 from vmferry_operator.decisions.admission import place_in_queue
 from vmferry_operator.decisions.check import (
     host_conflicts,
+    in_flight,
     unsupported_in_policy,
     unsupported_message,
     usable,
@@ -143,6 +144,8 @@ class _Reconcile:
         self._conditions: list[Condition] = []
         self._retry: Retry | None = None
         self._policy_unknown: NoSelection | None = None
+        self._in_flight: Selection | None = None
+        """What an attempt that runs goes on by where the next one could not start."""
 
     def decide(self) -> Decision:
         accepted = self._accepted(self._selected())
@@ -157,7 +160,7 @@ class _Reconcile:
             return self._wait_for_policy(conclusion, self._policy_unknown)
         if conclusion is None or (conclusion.again and self._next_try() is not None):
             return self._start(accepted, conclusion)
-        return self._go_on(conclusion, None if isinstance(accepted, Obstacle) else accepted)
+        return self._go_on(conclusion, self._in_flight if isinstance(accepted, Obstacle) else accepted)
 
     def _selected(self) -> Selection | NoSelection:
         """The policy; for the last of several tries the one that the policy names for it."""
@@ -180,6 +183,7 @@ class _Reconcile:
         """The policy, or why it or the migration can't be carried out."""
         if isinstance(selection, NoSelection):
             return self._refused(selection.reason, selection.message)
+        self._in_flight = replace(selection, spec=in_flight(selection.spec))
         fields = unsupported_in_policy(selection.spec)
         if fields:
             what = f"MigrationPolicy {selection.name}"
@@ -190,6 +194,7 @@ class _Reconcile:
             return self._refused(refused.rule, f"MigrationPolicy {selection.name}: {refused.message}")
         told = "; ".join([selection.why, *(each.message for each in conflicts)])
         self._set(ConditionType.ACCEPTED, Status.TRUE, "Accepted", told)
+        self._in_flight = None
         return replace(selection, spec=usable(selection.spec, conflicts))
 
     def _refused(self, reason: str, message: str) -> Obstacle:
@@ -283,6 +288,7 @@ class _Reconcile:
             now=self._now,
             share=self._share(selection),
             report_every=self._report_every(),
+            restarts=self._in_flight is None,
         )
         expected = forecast(
             selection.spec,

@@ -28,6 +28,7 @@ def next_step(
     attempt: Attempt,
     *,
     now: datetime,
+    restarts: bool = True,
 ) -> Outlook:
     """The first step in the list that is due, or when the next one will be.
 
@@ -38,11 +39,12 @@ def next_step(
         situation: Where the migration stands.
         attempt: The attempt that runs.
         now: The time.
+        restarts: Whether an attempt with other options could start at all.
     """
     waits: list[tuple[datetime, str]] = []
     all_behind = True
     for place, step in enumerate(policy.steps or [], start=1):
-        if behind(step, desired, steps, situation):
+        if behind(step, desired, steps, situation) or (step.restart is not None and not restarts):
             continue
         due = (
             _due(step.after, steps, situation, attempt) if all_behind or step.after.stalled is None else None

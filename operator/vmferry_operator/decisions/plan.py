@@ -70,6 +70,7 @@ def plan(
     now: datetime,
     share: Share = unlimited,
     report_every: timedelta = REPORT_EVERY,
+    restarts: bool = True,
 ) -> Plan:
     """The parameters that should be in force, with at most one step more than are in force now.
 
@@ -82,6 +83,7 @@ def plan(
         now: The time.
         share: This migration's share of its nodes' bandwidth.
         report_every: How often progress is to be reported.
+        restarts: Whether an attempt with other options could start at all.
     """
     steps = records.settled(steps, applied, situation.attempts)
     if not allows_post_copy(policy) and not situation.in_post_copy:
@@ -97,7 +99,7 @@ def plan(
     outlook = Outlook()
     attempt = situation.attempt
     if attempt is not None and _may_move(desired, steps, situation, attempt):
-        outlook = _outlook(policy, desired, steps, situation, attempt, now=now)
+        outlook = _outlook(policy, desired, steps, situation, attempt, now=now, restarts=restarts)
     move = outlook.move
     if move is None or attempt is None:
         return Plan(
@@ -130,16 +132,18 @@ def _outlook(
     attempt: Attempt,
     *,
     now: datetime,
+    restarts: bool,
 ) -> Outlook:
     this_try = records.since(steps, situation.first_attempt_of_try)
     start = start_options(policy, [step for step in this_try if records.stands(step)])
-    if policy.restart_on_edit and (start or StartOptions()) != (desired.start or StartOptions()):
+    edited = restarts and policy.restart_on_edit
+    if edited and (start or StartOptions()) != (desired.start or StartOptions()):
         # with no options of its own: they would outlast the next edit
         again = Action(name=ActionName.RESTART)
         return Outlook(move=Move(action=again, trigger="start was edited, and restartOnEdit is set"))
     if policy.objective is not None:
         return next_move(policy.objective, desired, this_try, situation, attempt, now=now)
-    return next_step(policy, desired, this_try, situation, attempt, now=now)
+    return next_step(policy, desired, this_try, situation, attempt, now=now, restarts=restarts)
 
 
 def _revised(current: Desired, desired: Desired, reason: str, now: datetime) -> Desired:

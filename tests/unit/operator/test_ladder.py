@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from worlds import Agent, Event, Guest, Scenario, World
 
+from vmferry_api.conditions import ConditionType
 from vmferry_api.migrations import AttemptOutcome, Phase
 from vmferry_api.policies import AutoConverge, Compression, CompressionMethod, Encryption, StartOptions
 
@@ -221,6 +222,52 @@ def test_post_copy_that_was_ordered_and_not_begun_is_taken_back_by_an_edit_that_
     assert it.run(60).desired.technique == "PreCopy"
     assert it.status.steps[-1].outcome == "Withdrawn: the policy no longer allows post-copy"
     assert it.status.phase == Phase.RUNNING
+
+
+WITHOUT_POST_COPY = Agent(features=("TLS",))
+
+
+def test_an_edit_to_what_the_hosts_can_t_do_is_followed_in_flight_as_far_as_they_can() -> None:
+    """The step that they can't take is recorded as refused; a restart that could not start is not tried."""
+    edit = edited(
+        20,
+        {"after": STALLED, "switchToPostCopy": {}},
+        again(XBZRLE),
+        to(300),
+        {"after": STALLED, "abort": {}},
+    )
+    it = world(to(200), agent=WITHOUT_POST_COPY, events=(edit,))
+    told = it.run(25).told(ConditionType.ACCEPTED)
+    assert (told.status, told.reason) == ("False", "PostCopyNotPossible")
+    it.run(100)
+    assert it.status.phase == Phase.FAILED
+    assert [(step.step, step.action.split()[0], step.outcome.split(":")[0]) for step in it.status.steps] == [
+        (1, "setMaxDowntime", "Applied"),
+        (1, "switchToPostCopy", "Failed"),
+        (3, "setMaxDowntime", "Applied"),
+        (4, "abort", "Applied"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"start": {"zeroCopy": True, "parallelConnections": 2}, "restartOnEdit": True},
+        {"start": {"zeroCopy": True}, "restartOnEdit": True},
+        {"start": {"parallelConnections": 2}, "restartOnEdit": True, "postCopyRecovery": {}},
+    ],
+)
+def test_a_running_attempt_is_not_given_up_for_one_that_the_hosts_could_not_start(
+    spec: dict[str, object],
+) -> None:
+    it = world(to(200), agent=WITHOUT_POST_COPY, events=(edited(20, to(200), **spec),)).run(60)
+    assert len(it.status.attempts) == 1
+    objective = {
+        "objective": {"maxDowntime": "300ms", "allow": ["AutoConverge"], "otherwise": "Abort"},
+        **spec,
+    }
+    other = world(to(200), agent=WITHOUT_POST_COPY, events=(Event(at=20, policies={"p": objective}),)).run(60)
+    assert [attempt.outcome for attempt in other.status.attempts] == [AttemptOutcome.ABORTED]
 
 
 def test_a_restart_with_parallel_connections_is_not_started_so_that_post_copy_stays_possible() -> None:
