@@ -146,6 +146,7 @@ def run(guest: str, way: Way, *, phase: float = 1 / 3, until: float = 180) -> Mo
         ("W6", GENTLE, 2.9, 0.15),
         ("W7", GENTLE, 62, 0.15),
         ("W3", GENTLE, 14.3, 0.30),
+        ("W6b", GENTLE, 9.2, 0.35),  # by phase 9.9 to 12.3 s: docs/simulation.md tells what is off
         ("W2", FIRM, 6.8, 0.15),
         ("W3", FIRM, 8.7, 0.15),
         ("W6b", FIRM, 7.4, 0.15),
