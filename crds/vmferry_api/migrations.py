@@ -8,8 +8,9 @@ from pydantic import Field
 
 from vmferry_api.conditions import Condition
 from vmferry_api.durations import Duration, duration_rule
-from vmferry_api.objects import ObjectMeta
-from vmferry_api.policies import MAX_DOWNTIME, Bandwidth, DowntimeRamp, Name, StartOptions, Timeout
+from vmferry_api.names import Name, object_name_rule, vm_name_rule
+from vmferry_api.objects import ApiObject
+from vmferry_api.policies import MAX_DOWNTIME, Bandwidth, DowntimeRamp, StartOptions, Timeout
 from vmferry_api.quantities import Quantity
 from vmferry_api.schemas import ApiModel, Rule, rules
 
@@ -19,7 +20,10 @@ Text = Annotated[str, Field(max_length=4096)]
 class PolicyRef(ApiModel):
     """A MigrationPolicy by name."""
 
-    name: Name = Field(description="The policy's name.")
+    name: Name = Field(
+        description="The policy's name.",
+        json_schema_extra=rules(object_name_rule("policyRef.name", example="post-copy")),
+    )
 
 
 class PolicyOverrides(ApiModel):
@@ -74,13 +78,15 @@ class VMMigrationSpec(ApiModel):
 
     vm: Name = Field(
         description="The libvirt domain on sourceNode, by its name or UUID.",
-        json_schema_extra=rules(_immutable("vm")),
+        json_schema_extra=rules(vm_name_rule("vm"), _immutable("vm")),
     )
     source_node: Name = Field(
-        description="The Node where the VM runs.", json_schema_extra=rules(_immutable("sourceNode"))
+        description="The Node where the VM runs.",
+        json_schema_extra=rules(object_name_rule("sourceNode", example="node-a"), _immutable("sourceNode")),
     )
     target_node: Name = Field(
-        description="The Node where it is to run.", json_schema_extra=rules(_immutable("targetNode"))
+        description="The Node where it is to run.",
+        json_schema_extra=rules(object_name_rule("targetNode", example="node-b"), _immutable("targetNode")),
     )
     policy_ref: PolicyRef | None = Field(
         default=None, description="The policy for this migration, whatever else would select one."
@@ -432,7 +438,7 @@ class VMMigrationStatus(ApiModel):
         return {name: value for name, value in json.items() if value != []}
 
 
-class VMMigration(ApiModel):
+class VMMigration(ApiObject):
     """One live migration of one VM from one libvirt host to another."""
 
     # Of the whole object, not of the status: a transition rule is not asked when what it belongs to is removed.
@@ -452,6 +458,5 @@ class VMMigration(ApiModel):
         ),
     )
 
-    metadata: ObjectMeta
     spec: VMMigrationSpec
     status: VMMigrationStatus = VMMigrationStatus()

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from vmferry_api.conditions import Condition
 from vmferry_api.durations import PATTERN, Duration, duration_rule
-from vmferry_api.objects import ObjectMeta
+from vmferry_api.names import Name, object_name_rule
+from vmferry_api.objects import ApiObject
 from vmferry_api.quantities import Quantity, quantity_rule
 from vmferry_api.schemas import ApiModel, Rule, rules
 from vmferry_api.start_rules import partial_start_rules, restart_rules, throttle_rule, whole_start_rules
@@ -17,8 +18,6 @@ from vmferry_api.step_rules import step_rules
 MAX_STEPS = 16
 MAX_DOWNTIME = "2000s"
 """QEMU's own bound on the downtime limit."""
-
-Name = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class Empty(ApiModel):
@@ -406,7 +405,11 @@ class Retry(ApiModel):
         description="Before the second one, growing from then on (KubeVirt: 20s).",
         json_schema_extra=rules(duration_rule("backoff", least="1s", most="24h", example="20s")),
     )
-    then_policy: Name | None = Field(default=None, description="The policy of the last attempt.")
+    then_policy: Name | None = Field(
+        default=None,
+        description="The policy of the last attempt.",
+        json_schema_extra=rules(object_name_rule("thenPolicy", example="post-copy")),
+    )
 
 
 class MigrationPolicySpec(ApiModel):
@@ -531,7 +534,7 @@ class MigrationPolicyStatus(ApiModel):
     active: int | None = Field(default=None, description="How many migrations it steers now.", ge=0)
 
 
-class MigrationPolicy(ApiModel):
+class MigrationPolicy(ApiObject):
     """A policy for live migrations: what to do when one does not converge, and what it may cost."""
 
     object_rules: ClassVar = (
@@ -543,6 +546,5 @@ class MigrationPolicy(ApiModel):
         ),
     )
 
-    metadata: ObjectMeta
     spec: MigrationPolicySpec
     status: MigrationPolicyStatus = MigrationPolicyStatus()

@@ -10,7 +10,9 @@ from vmferry_api.schemas import Rule
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
-_QUANTITY = re.compile(r"([0-9]+(?:[.][0-9]+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P|)")
+PATTERN = "^([0-9]+([.][0-9]+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P|)$"
+"""Fewer forms than Kubernetes' quantities have: no exponents, no signs, no thousandths of a byte."""
+MAX_LENGTH = 32
 _MEBI = 2**20
 
 
@@ -20,10 +22,10 @@ def parse_quantity(text: str) -> int:
     Raises:
         ValueError: It is not one; the message shows how one is written.
     """
-    match = _QUANTITY.fullmatch(text)
+    match = re.fullmatch(PATTERN[1:-1], text) if len(text) <= MAX_LENGTH else None
     if match is None:
         raise ValueError(f"{text!r} is not a quantity such as 64Mi, 1G or 52428800")
-    number, suffix = match.groups()
+    number, _, suffix = match.groups()
     exact = Decimal(number) * (_BINARY | _DECIMAL)[suffix]
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
@@ -50,15 +52,25 @@ Quantity = Annotated[
     int,
     BeforeValidator(_validate),
     PlainSerializer(format_quantity, return_type=str),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32}),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": MAX_LENGTH}),
 ]
+
+
+def is_quantity(value: str) -> str:
+    """The CEL expression of whether a value can be read; the same as parse_quantity says of it."""
+    return f"(type({value}) == int || {value}.matches('{PATTERN}'))"
+
+
+def in_cel(value: str) -> str:
+    """The CEL expression of a value that can be read."""
+    return f"quantity(type({value}) == int ? string({value}) : {value})"
 
 
 def quantity_rule(field: str, *, least: str = "1Mi", most: str = "1Ti", example: str = "200Mi") -> Rule:
     """The CEL rule of a size or rate field, which may be written as an integer too."""
-    as_quantity = "quantity(type(self) == int ? string(self) : self)"
+    as_quantity = in_cel("self")
     return Rule(
-        rule=f"(type(self) == int || isQuantity(self))"
+        rule=f"{is_quantity('self')}"
         f" && {as_quantity}.compareTo(quantity('{least}')) >= 0"
         f" && {as_quantity}.compareTo(quantity('{most}')) <= 0",
         message=f"{field} must be a quantity such as {example}, from {least} to {most}",

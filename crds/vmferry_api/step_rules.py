@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from vmferry_api.durations import PATTERN
+from vmferry_api.quantities import in_cel, is_quantity
 from vmferry_api.schemas import Rule
 
 DEFAULT_DOWNTIME = "300ms"
@@ -93,6 +94,5 @@ def _longer(one: str, other: str) -> str:
 
 
 def _higher(one: str, other: str) -> str:
-    given = " && ".join(f"(type({each}) == int || isQuantity({each}))" for each in (one, other))
-    first, second = (f"quantity(type({each}) == int ? string({each}) : {each})" for each in (one, other))
-    return f"(!({given}) || {first}.compareTo({second}) > 0)"
+    given = f"{is_quantity(one)} && {is_quantity(other)}"
+    return f"(!({given}) || {in_cel(one)}.compareTo({in_cel(other)}) > 0)"

@@ -19,6 +19,8 @@ DESIRED = {
 
 GOOD = {
     "the least": SPEC,
+    "nodes with long names": {**SPEC, "sourceNode": "a.b-1.example.com", "targetNode": "1.b"},
+    "a VM with a strange name": {**SPEC, "vm": "Größe 1 (alt) %$"},
     "the most": {
         **SPEC,
         "policyRef": {"name": "post-copy"},
@@ -51,6 +53,15 @@ BAD = [
     ({**SPEC, "ttlAfterFinished": "1d"}, "ttlAfterFinished must be a duration such as 24h"),
     ({**SPEC, "polcyRef": {"name": "x"}}, 'unknown field "spec.polcyRef"'),
     ({**SPEC, "policyRef": {}}, "spec.policyRef.name: Required value"),
+    (
+        {**SPEC, "policyRef": {"name": "a/b"}},
+        "policyRef.name must be the name of an object such as post-copy",
+    ),
+    ({**SPEC, "sourceNode": ".."}, "sourceNode must be the name of an object such as node-a"),
+    ({**SPEC, "targetNode": "a/b c%"}, "targetNode must be the name of an object such as node-b"),
+    ({**SPEC, "targetNode": "Node-B"}, "targetNode must be the name of an object such as node-b"),
+    ({**SPEC, "vm": "g1\0x"}, "vm must be the name or UUID of a libvirt domain"),
+    ({**SPEC, "vm": "g1\n"}, "vm must be the name or UUID of a libvirt domain"),
 ]
 
 

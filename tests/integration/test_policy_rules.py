@@ -7,6 +7,7 @@ import yaml
 
 from vmferry_api import GROUP, VERSION
 from vmferry_api.policies import AutoConverge, StartOptions
+from written_values import DURATIONS, NO_DURATIONS, NO_QUANTITIES, QUANTITIES
 
 MANIFESTS = Path(__file__).parents[2] / "manifests/policies"
 STALLED = {"stalled": "10s"}
@@ -316,12 +317,39 @@ BAD = [
     ({"postCopyRecovery": {"backoff": "0s"}}, "backoff must be a duration such as 5s"),
     ({"retry": {"backoff": "0s"}}, "backoff must be a duration such as 20s"),
     ({"retry": {"attempts": 0}}, "should be greater than or equal to 1"),
+    ({"retry": {"thenPolicy": "a/b"}}, "thenPolicy must be the name of an object such as post-copy"),
 ]
 
 
 @pytest.mark.parametrize(("spec", "message"), BAD, ids=[message for _, message in BAD])
 def test_a_policy_that_can_never_be_right_is_refused_with_the_way_out(refusals, spec, message):
     assert message in refusals("MigrationPolicy", spec)
+
+
+@pytest.mark.parametrize("text", DURATIONS)
+def test_every_duration_that_the_types_can_read_is_accepted(refusals, text):
+    assert refusals("MigrationPolicy", {"progressTimeout": text}) == ""
+
+
+@pytest.mark.parametrize("text", NO_DURATIONS)
+def test_a_duration_that_the_types_can_t_read_is_refused(refusals, text):
+    assert "progressTimeout" in refusals("MigrationPolicy", {"progressTimeout": text})
+
+
+@pytest.mark.parametrize("value", [*QUANTITIES, *QUANTITIES.values()])
+def test_every_quantity_that_the_types_can_read_is_accepted(refusals, value):
+    assert refusals("MigrationPolicy", {"bandwidth": {"perMigration": value}}) == ""
+
+
+@pytest.mark.parametrize("text", NO_QUANTITIES)
+def test_a_quantity_that_the_types_can_t_read_is_refused(refusals, text):
+    assert "perMigration" in refusals("MigrationPolicy", {"bandwidth": {"perMigration": text}})
+
+
+def test_a_step_s_quantity_that_can_t_be_read_is_told_of_once(refusals):
+    spec = {"bandwidth": {"perMigration": "50Mi"}, **step(setBandwidth="1e7")}
+    assert "setBandwidth must be a quantity such as 400Mi" in refusals("MigrationPolicy", spec)
+    assert WIDEN not in refusals("MigrationPolicy", spec)
 
 
 def test_what_a_policy_may_say_of_the_start_the_operator_may_want_with_the_defaults_written_out(
