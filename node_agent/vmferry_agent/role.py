@@ -63,7 +63,7 @@ class Role:
     def seen(self, event: str | None, raw: Mapping[str, Any]) -> None:
         """Take an event of the watch, or what a write has returned."""
         try:
-            migration = VMMigration.model_validate(raw)
+            migration = VMMigration.read(raw)
         except ValidationError as error:
             name = raw.get("metadata", {}).get("name")
             _logger.error("%s: VMMigration %s can't be read, and is left alone: %s", self._name, name, error)

@@ -12,6 +12,7 @@ from vmferry_api.policies import MigrationPolicy, MigrationPolicyStatus
 from vmferry_kube.keys import ObjectKey
 from vmferry_kube.migrations import StatusWriter
 from vmferry_operator.decisions.check import unsupported_in_policy, unsupported_message
+from vmferry_operator.decisions.select import unreadable_message
 from vmferry_operator.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -63,12 +64,14 @@ def policy_status(
     name, generation = policy.metadata.name, policy.metadata.generation
     fields = unsupported_in_policy(policy.spec)
     reason, message = "Accepted", "can be carried out"
-    if fields:
+    if policy.unreadable:
+        reason, message = "Unreadable", unreadable_message(f"MigrationPolicy {name}", policy.unreadable)
+    elif fields:
         reason, message = "NotSupported", unsupported_message(f"MigrationPolicy {name}", fields)
     accepted = condition(
         policy.status.conditions,
         ConditionType.ACCEPTED,
-        Status.of(not fields),
+        Status.of(reason == "Accepted"),
         reason,
         message,
         now=now,

@@ -51,7 +51,7 @@ class Store(Generic[Object]):
         """Take an object unless a newer version of it has been seen; the newest is returned."""
         key = _key(raw)
         try:
-            new = self._kind.model_validate(raw)
+            new = self._kind.read(raw)
         except ValidationError as error:
             _logger.error("%s %s can't be read, and is left alone: %s", self._kind.__name__, key, error)
             return None

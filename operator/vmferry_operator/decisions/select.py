@@ -52,6 +52,8 @@ def select_policy(
         policies: All policies.
         namespace_labels: Of its Namespace; None: not known just now.
     """
+    if migration.unreadable:
+        return _unreadable("the migration", migration.unreadable)
     candidates = ranked(migration, policies, namespace_labels)
     if migration.spec.policy_ref is not None:
         return _referenced(migration, policies, candidates)
@@ -80,7 +82,7 @@ def select_policy(
 
 def _by_default(
     migration: VMMigration, policies: Sequence[MigrationPolicy], not_matching: Clause
-) -> Selection:
+) -> Selection | NoSelection:
     """What holds where no selector matches."""
     defaults = sorted((policy for policy in policies if policy.spec.global_default), key=_default_rank)
     if defaults:
@@ -168,7 +170,18 @@ def _default_rank(policy: MigrationPolicy) -> tuple[int, str]:
     return -policy.spec.priority, policy.metadata.name
 
 
-def _selected(policy: MigrationPolicy, migration: VMMigration, why: str) -> Selection:
+def unreadable_message(what: str, fields: Sequence[str]) -> str:
+    """What to tell the user of an object that was stored by other rules than today's."""
+    return f"{what} can't be read: {listed(fields)}; write it anew"
+
+
+def _unreadable(what: str, fields: Sequence[str]) -> NoSelection:
+    return NoSelection(reason="Unreadable", message=unreadable_message(what, fields))
+
+
+def _selected(policy: MigrationPolicy, migration: VMMigration, why: str) -> Selection | NoSelection:
+    if policy.unreadable:
+        return _unreadable(f"MigrationPolicy {policy.metadata.name}", policy.unreadable)
     return Selection(
         name=policy.metadata.name,
         generation=policy.metadata.generation,

@@ -98,6 +98,14 @@ async def test_of_the_watch_and_the_answers_to_writes_the_newest_counts(serving)
     assert [migration.status.phase for migration in works[0].seen] == [None, "Pending", "Running"]
 
 
+async def test_a_cancel_is_heard_whatever_else_of_the_spec_can_t_be_read(serving):
+    role, works = serving
+    role.seen("ADDED", raw())
+    spec = raw()["spec"] | {"overrides": {"bandwidth": {"perMigration": "1e8"}}, "cancel": True}
+    role.seen("MODIFIED", raw() | {"spec": spec})
+    assert works[0].seen[-1].spec.cancel
+
+
 @pytest.mark.parametrize(("event", "last"), [("MODIFIED", {"phase": "Succeeded"}), ("DELETED", {})])
 async def test_what_is_over_or_gone_is_let_go_and_its_uid_may_come_again(serving, event, last):
     role, works = serving

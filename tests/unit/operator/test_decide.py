@@ -109,6 +109,38 @@ def test_what_can_t_be_carried_out_as_written_never_starts(policies, spec, reaso
     assert told(decision, ConditionType.RECONCILING) == ("True", reason)
 
 
+UNREADABLE = ["spec.overrides.maxDowntime: 'soon' is not a duration such as 150ms, 10s or 2m30s"]
+
+
+def of_an_unreadable_migration(status, **spec):
+    around = Surroundings(policies=[], nodes=NODES, namespace_labels={})
+    return decide(migration(status, **spec).replace(unreadable=UNREADABLE), around, now=NOW)
+
+
+def test_a_migration_that_can_t_be_read_never_starts_and_says_so():
+    decision = of_an_unreadable_migration(READY)
+    assert decision.status.desired is None
+    assert told(decision, ConditionType.ACCEPTED) == ("False", "Unreadable")
+    accepted = find_condition(decision.status.conditions, ConditionType.ACCEPTED)
+    assert "spec.overrides.maxDowntime: 'soon'" in accepted.message
+
+
+def test_one_that_runs_goes_on_as_it_was_and_can_be_cancelled():
+    begun = running(desired=decided(READY).status.desired)
+    decision = of_an_unreadable_migration(begun)
+    assert (decision.status.phase, decision.status.desired) == (Phase.RUNNING, begun.desired)
+    assert told(decision, ConditionType.ACCEPTED) == ("False", "Unreadable")
+    cancelled = ended(AttemptOutcome.CANCELLED, desired=begun.desired)
+    assert of_an_unreadable_migration(cancelled, cancel=True).status.phase == Phase.CANCELLED
+
+
+def test_nothing_starts_by_a_policy_that_can_t_be_read():
+    mine = policy("p", globalDefault=True).replace(unreadable=["spec.steps[1].setBandwidth: no"])
+    decision = decided(READY, [mine])
+    assert decision.status.desired is None
+    assert told(decision, ConditionType.ACCEPTED) == ("False", "Unreadable")
+
+
 @pytest.mark.parametrize("cancel", [{"cancel": True}, {"metadata": {"deletionTimestamp": NOW}}])
 def test_a_cancelled_migration_does_not_start(cancel):
     decision = decided(READY, **cancel)

@@ -29,6 +29,16 @@ def test_a_policy_is_told_whether_it_can_be_carried_out(
     assert found.observed_generation == 1
 
 
+def test_a_policy_that_can_t_be_read_any_more_is_told_so() -> None:
+    found = policy_status(
+        policy().replace(unreadable=["spec.timeout.base: '1 s' is no duration"]), [], now=NOW
+    )
+    accepted = find_condition(found.conditions, ConditionType.ACCEPTED)
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == ("False", "Unreadable")
+    assert "spec.timeout.base" in accepted.message
+
+
 def test_only_migrations_that_it_steers_and_that_are_not_over_are_counted() -> None:
     migrations = [
         *(steered("p", phase) for phase in Phase),

@@ -60,9 +60,15 @@ def test_what_was_deleted_after_a_list_was_read_does_not_come_back_by_it(store):
     assert store.get(KEY) is None
 
 
-def test_what_can_t_be_read_is_left_alone(store, changes):
-    store.seen("ADDED", raw(5, maxDowntime="soon"))
+def test_what_can_t_be_read_at_all_is_left_alone(store, changes):
+    store.seen("ADDED", {**raw(5), "status": {"conditions": [{}]}})
     assert changes == []
+
+
+def test_of_what_can_t_be_read_in_part_the_rest_is_taken(store):
+    store.seen("ADDED", raw(5, maxDowntime="soon", priority=3))
+    assert store.get(KEY).spec.priority == 3
+    assert store.get(KEY).unreadable
 
 
 def test_the_same_again_is_no_change(store, changes):
