@@ -115,6 +115,36 @@ def test_without_a_conflict_the_policy_is_used_as_it_is() -> None:
     assert usable(spec, host_conflicts(spec, *reports())) is spec
 
 
+CARRIED_OUT = {
+    "description",
+    "globalDefault",
+    "selector",
+    "priority",
+    "concurrency",
+    "bandwidth",
+    "queuePriority",
+    "start",
+    "restartOnEdit",
+    "maxDowntime",
+    "agentDowntimeRamp",
+    "stallingLimit",
+    "progressTimeout",
+    "timeout",
+    "minStepInterval",
+    "steps",
+    "objective",
+    "retry",
+}
+
+
+def test_every_field_of_a_policy_is_carried_out_or_said_not_to_be() -> None:
+    """A new field belongs into CARRIED_OUT once something acts on it, and into unsupported_in_policy before."""
+    names = {field.alias or name for name, field in MigrationPolicySpec.model_fields.items()}
+    told = unsupported_in_policy(policy(postCopyRecovery={}).spec)
+    assert names == CARRIED_OUT | set(told)
+    assert not CARRIED_OUT & set(told)
+
+
 @pytest.mark.parametrize(
     ("spec", "fields"),
     [(MigrationPolicySpec(), []), (policy(postCopyRecovery={}).spec, ["postCopyRecovery"])],
