@@ -1,9 +1,9 @@
 """Whose turn it is: concurrency limits, one migration per VM, and a fair queue."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from vmferry_api.migrations import Queue, VMMigration
 from vmferry_api.policies import Concurrency, MigrationPolicySpec
@@ -24,8 +24,7 @@ EXACT_PLACES = 20
 """Up to this place the position is told exactly: to tell it to everybody each time would be too many writes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """One that waits, in the order of the queue."""
 
     rank: datetime
@@ -46,7 +45,7 @@ class _Slots:
         more generous policies of others would leave them waiting for ever."""
         self._vms: set[tuple[str, str]] = set()
 
-    def take(self, migration: VMMigration, vms: Collection[tuple[str, str]]) -> None:
+    def take(self, migration: VMMigration, vms: Sequence[tuple[str, str]]) -> None:
         self._taken.update(_slots(migration))
         self._vms.update(vms)
 
@@ -59,21 +58,21 @@ class _Slots:
             self._keep(waiting, vms)
         return missing is None
 
-    def _keep(self, waiting: _Waiting, vms: Collection[tuple[str, str]]) -> None:
+    def _keep(self, waiting: _Waiting, vms: Sequence[tuple[str, str]]) -> None:
         for _, slot, limit in _limits(waiting):
             self._kept[slot] += 1
             self._limits[slot] = min(limit, self._limits.get(slot, limit))
         self._vms.update(vms)
 
-    def missing(self, waiting: _Waiting, vms: Collection[tuple[str, str]]) -> tuple[str, str] | None:
+    def missing(self, waiting: _Waiting, vms: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
         """What it has to wait for, and in words; None: nothing."""
         if not self._vms.isdisjoint(vms):
             return ANOTHER_OF_THE_VM, f"another migration of {waiting.migration.spec.vm} runs, or goes first"
         for name, slot, limit in _limits(waiting):
-            taken = self._taken[slot]
+            taken = self._taken.get(slot, 0)  # far quicker than a Counter's own way for what is not there
             if taken >= limit:
                 return name, f"{taken} migrations {_where(slot)} run (concurrency.{name}: {limit})"
-            if taken + self._kept[slot] >= min(limit, self._limits.get(slot, limit)):
+            if taken + self._kept.get(slot, 0) >= min(limit, self._limits.get(slot, limit)):
                 return (
                     name,
                     f"what is free {_where(slot)} is for those before it (concurrency.{name}: {limit})",
@@ -88,9 +87,12 @@ def _slots(migration: VMMigration) -> tuple[Slot, Slot, Slot]:
 def _limits(waiting: _Waiting) -> Iterable[tuple[str, Slot, int]]:
     """The fields of `concurrency`, what each limits, and to how many."""
     limits = waiting.policy.concurrency or DEFAULT_LIMITS
-    names = ("perCluster", "outgoingPerNode", "incomingPerNode")
-    most = (limits.per_cluster, limits.outgoing_per_node, limits.incoming_per_node)
-    return zip(names, _slots(waiting.migration), most, strict=True)
+    cluster, outgoing, incoming = _slots(waiting.migration)
+    return (
+        ("perCluster", cluster, limits.per_cluster),
+        ("outgoingPerNode", outgoing, limits.outgoing_per_node),
+        ("incomingPerNode", incoming, limits.incoming_per_node),
+    )
 
 
 def _where(slot: Slot) -> str:
@@ -112,7 +114,7 @@ def place_in_queue(
         now: The time.
     """
     me = _waiting(migration, policy, now)
-    ahead = [each for each in _queue(others, now) if _order(each) < _order(me)]
+    ahead = _queue(others, now, before=me)
     slots = _taken(others)
     for waiting in ahead:
         slots.pass_by(waiting, now)
@@ -146,16 +148,20 @@ def _taken(others: Others) -> _Slots:
     return slots
 
 
-def _queue(others: Others, now: datetime) -> list[_Waiting]:
-    return sorted((_waiting(each, others.policy_of(each), now) for each in others.waiting()), key=_order)
+def _queue(others: Others, now: datetime, *, before: _Waiting | None = None) -> list[_Waiting]:
+    """All that wait, or those before one of them, in order."""
+    queue = [_waiting(each, others.policy_of(each), now) for each in others.waiting()]
+    if before is not None:
+        queue = [each for each in queue if each[:2] < before[:2]]
+    return sorted(queue, key=_order)
 
 
 def _waiting(migration: VMMigration, policy: MigrationPolicySpec, now: datetime) -> _Waiting:
-    created = migration.metadata.creation_timestamp or now
-    queue = migration.status.queue
+    metadata, queue, priority = migration.metadata, migration.status.queue, policy.queue_priority
+    created = metadata.creation_timestamp or now
     return _Waiting(
-        rank=created - policy.queue_priority * A_POINT,
-        uid=migration.metadata.uid,
+        rank=created - priority * A_POINT if priority else created,
+        uid=metadata.uid,
         migration=migration,
         policy=policy,
         since=queue.since if queue else now.replace(microsecond=0),

@@ -330,8 +330,7 @@ class _Reconcile:
 
     def _report_every(self) -> timedelta:
         """Changed only where it is too often, or far too seldom: each change is a revision."""
-        running = 1 + sum(1 for _ in self._around.cluster.running())
-        ideal = report_every(running)
+        ideal = report_every(1 + len(self._around.cluster.running()))
         current = self._old.desired.report_every if self._old.desired else ideal
         return current if ideal <= current <= 4 * ideal else ideal
 

@@ -1,7 +1,8 @@
 """Which migrations take part of what hosts can bear, and what of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from vmferry_api.migrations import AttemptOutcome, VMMigration
 from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
@@ -21,16 +22,18 @@ def occupies(migration: VMMigration) -> bool:
 
 def waits(migration: VMMigration) -> bool:
     """Whether it waits for its turn."""
+    if migration.status.queue is None:
+        return False
     phase = migration.status.phase
-    return migration.status.queue is not None and not (phase is not None and phase.terminal)
+    return phase is None or not phase.terminal
 
 
-def vm_keys(migration: VMMigration) -> frozenset[tuple[str, str]]:
+def vm_keys(migration: VMMigration) -> Sequence[tuple[str, str]]:
     """What tells whether two migrations are of the same VM: its UUID, once known, and its name on its source."""
     source = migration.status.source
     uuid = source.vm.uuid if source and source.vm else None
     named = (migration.spec.source_node, migration.spec.vm)
-    return frozenset({named, ("uuid", uuid)} if uuid else {named})
+    return (named, ("uuid", uuid)) if uuid else (named,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +43,21 @@ class Others:
     migrations: Sequence[VMMigration]
     policies: Mapping[str, MigrationPolicy]
 
-    def running(self) -> Iterable[VMMigration]:
+    def running(self) -> Sequence[VMMigration]:
         """Those that take part of what hosts can bear."""
-        return (each for each in self.migrations if occupies(each))
+        return self._running
 
-    def waiting(self) -> Iterable[VMMigration]:
+    def waiting(self) -> Sequence[VMMigration]:
         """Those that wait for their turn."""
-        return (each for each in self.migrations if waits(each))
+        return self._waiting
+
+    @cached_property
+    def _running(self) -> Sequence[VMMigration]:
+        return [each for each in self.migrations if occupies(each)]
+
+    @cached_property
+    def _waiting(self) -> Sequence[VMMigration]:
+        return [each for each in self.migrations if waits(each)]
 
     def policy_of(self, migration: VMMigration) -> MigrationPolicySpec:
         """The policy that it was last found to go by, with its overrides; the defaults where that is gone."""

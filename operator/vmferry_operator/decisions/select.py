@@ -57,9 +57,9 @@ def select_policy(
     candidates = ranked(migration, policies, namespace_labels)
     if migration.spec.policy_ref is not None:
         return _referenced(migration, policies, candidates)
-    matching = [each for each in candidates if each.match.certain]
-    winner = matching[0] if matching else None
-    before = candidates[: candidates.index(winner)] if winner is not None else candidates
+    place = next((place for place, each in enumerate(candidates) if each.match.certain), None)
+    winner = None if place is None else candidates[place]
+    before = candidates[:place]
     unknown = [each.name for each in before if each.match.namespace_unknown]
     if unknown:
         return NoSelection(

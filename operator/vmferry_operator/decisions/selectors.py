@@ -1,16 +1,15 @@
 """Whether a policy's selector is for a migration, and how specific it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import PolicySelector
 from vmferry_operator.decisions.labels import requirements, unmet
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
-class Specificity:
+class Specificity(NamedTuple):
     """How closely a selector describes a migration; the greater one wins, compared field by field."""
 
     exact_name: bool
@@ -21,8 +20,7 @@ class Specificity:
     """How many labels and expressions `vms` and `namespaces` ask for together."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Match:
+class Match(NamedTuple):
     """What came of holding a selector against a migration."""
 
     specificity: Specificity
@@ -51,17 +49,17 @@ def match(
     in_vain = _unmet_name(selector.names, vm)
     if in_vain is None and selector.vms is not None:
         in_vain = unmet(selector.vms, migration.metadata.labels)
-    asks_namespace = selector.namespaces is not None and requirements(selector.namespaces) > 0
+    of_vm, of_namespace = requirements(selector.vms), requirements(selector.namespaces)
     if in_vain is None and selector.namespaces is not None and namespace_labels is not None:
         in_vain = _of_namespace(unmet(selector.namespaces, namespace_labels))
     return Match(
         specificity=Specificity(
             exact_name=vm in selector.names,
-            parts=bool(requirements(selector.vms)) + bool(selector.names) + asks_namespace,
-            requirements=requirements(selector.vms) + requirements(selector.namespaces),
+            parts=bool(of_vm) + bool(selector.names) + bool(of_namespace),
+            requirements=of_vm + of_namespace,
         ),
         unmet=in_vain,
-        namespace_unknown=in_vain is None and asks_namespace and namespace_labels is None,
+        namespace_unknown=in_vain is None and of_namespace > 0 and namespace_labels is None,
     )
 
 
