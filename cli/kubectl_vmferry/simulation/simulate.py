@@ -34,8 +34,8 @@ LATENCY = 0.1
 """Seconds from a decision until the agent has it."""
 SAMPLING = 0.25
 """Seconds between two of the agent's looks (vmferry_agent.migrations.attempt.SAMPLING)."""
-_LONG_PASS = 0.01
-"""Nothing but the bytes sent changes within a pass: in a long one, looks this part of its age apart are enough."""
+_OF_THE_PASS, _OF_ALL = 0.01, 0.001
+"""Looks so small a part of the pass's age, or of the whole time, apart tell what closer ones would, far sooner."""
 _SETTLED_WITHIN = 5
 """Looks that the operator takes at what it has just written itself."""
 
@@ -138,7 +138,7 @@ class _Simulation:
         if this != self._pass_began_at[:2]:
             self._pass_began_at = (*this, self._now)
         age = self._now - self._pass_began_at[2]
-        return max(SAMPLING, age * _LONG_PASS)
+        return max(SAMPLING, age * _OF_THE_PASS, self._now * _OF_ALL)
 
     def _operator(self) -> None:
         """The operator looks when the object has changed, and when it said that it would."""

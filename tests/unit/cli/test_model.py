@@ -84,7 +84,7 @@ def test_pages_of_zeros_cost_nearly_nothing():
 
 
 @given(guests(), rates, limits, st.none() | rates)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_time_passes_and_bytes_only_grow_and_nothing_is_sent_faster_than_the_link(
     guest, link, limit, bandwidth
 ):
@@ -100,7 +100,7 @@ def test_time_passes_and_bytes_only_grow_and_nothing_is_sent_faster_than_the_lin
 
 
 @given(guests(), rates, limits, st.none() | rates)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_it_never_switches_over_to_a_longer_stop_than_granted(guest, link, limit, bandwidth):
     running = job(guest, link=link, bandwidth=bandwidth, max_downtime=limit)
     running.run_until(60)
@@ -110,7 +110,7 @@ def test_it_never_switches_over_to_a_longer_stop_than_granted(guest, link, limit
 
 
 @given(guests(), rates, limits)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_how_often_it_is_looked_at_changes_nothing(guest, link, limit):
     often, seldom = (job(guest, link=link, bandwidth=None, max_downtime=limit) for _ in range(2))
     for _ in samples(often, until=30):
@@ -123,7 +123,7 @@ def test_how_often_it_is_looked_at_changes_nothing(guest, link, limit):
 
 
 @given(guests(), rates, limits)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_windows_that_are_gone_through_at_once_come_out_as_one_by_one(guest, link, limit):
     at_once, one_by_one = (job(guest, link=link, bandwidth=None, max_downtime=limit) for _ in range(2))
     one_by_one._windows_alike = lambda: 0
@@ -136,7 +136,7 @@ def test_windows_that_are_gone_through_at_once_come_out_as_one_by_one(guest, lin
 
 
 @given(guests(), st.floats(0, 20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_an_abort_leaves_the_vm_where_it_was(guest, moment):
     running = job(guest, max_downtime=0.001)
     running.run_until(moment)
@@ -146,7 +146,7 @@ def test_an_abort_leaves_the_vm_where_it_was(guest, moment):
 
 
 @given(guests(), st.floats(0.5, 20), rates)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_post_copy_ends_whatever_the_guest_writes(guest, moment, cap):
     running = job(guest, link=5e9, bandwidth=None, post_copy_bandwidth=cap)
     after(running, moment, change(Parameter.TECHNIQUE, MigrationTechnique.POST_COPY))
@@ -157,7 +157,7 @@ def test_post_copy_ends_whatever_the_guest_writes(guest, moment, cap):
 
 
 @given(guests(), st.floats(0.5, 20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_suspended_guest_arrives_and_its_stop_counts_from_then(guest, moment):
     running = job(guest)
     running.run_until(moment)
