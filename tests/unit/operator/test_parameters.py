@@ -1,0 +1,95 @@
+"""What an edit of the policy makes of values that steps have moved already."""
+
+from datetime import timedelta
+
+import pytest
+from worlds import Event, Guest, Scenario, World
+
+from vmferry_operator.decisions.parameters import budget
+
+MI = 2**20
+STALLED = {"stalled": "1s"}
+
+
+def rung(milliseconds: int) -> dict[str, object]:
+    return {"after": STALLED, "setMaxDowntime": f"{milliseconds}ms"}
+
+
+def cap(mebibytes: int) -> dict[str, object]:
+    return {"after": STALLED, "setBandwidth": f"{mebibytes}Mi"}
+
+
+def edited(before: dict[str, object], after: dict[str, object], *, overrides: object = None) -> World:
+    """Its steps are all taken when the policy is edited, and nothing is stalling any more."""
+    quiet = {**after, "stallingLimit": "0s"}
+    events = [Event(at=40, policies={"p": quiet}, spec={"overrides": overrides} if overrides else {})]
+    guest = Guest(needed=4000, first_pass=4)
+    policies = {"p": {"stallingLimit": "2s", "progressTimeout": "0s", **before}}
+    return World(Scenario(policies=policies, guest=guest, events=events)).run(45)
+
+
+LADDER = {"maxDowntime": "100ms", "steps": [rung(200), rung(500)]}
+
+
+@pytest.mark.parametrize(
+    ("after", "granted"),
+    [
+        (LADDER, 500),
+        ({**LADDER, "maxDowntime": "50ms"}, 500),
+        ({**LADDER, "maxDowntime": "900ms"}, 900),
+        ({**LADDER, "steps": [rung(200)]}, 200),
+        ({**LADDER, "steps": [{"after": {"stalled": "1h"}, "setMaxDowntime": "800ms"}]}, 500),
+        ({**LADDER, "steps": [{"after": {"elapsed": "1h"}, "suspend": {}}]}, 100),
+        ({"maxDowntime": "70ms"}, 70),
+        ({}, 300),
+        ({"objective": {"preferredDowntime": "100ms", "maxDowntime": "1s"}}, 500),
+    ],
+)
+def test_what_a_step_has_granted_stays_as_far_as_the_edited_policy_still_goes(
+    after: dict[str, object], granted: int
+) -> None:
+    assert edited(LADDER, LADDER).desired.max_downtime == timedelta(milliseconds=500)
+    assert edited(LADDER, after).desired.max_downtime == timedelta(milliseconds=granted)
+
+
+def test_an_objective_that_takes_a_ladder_s_place_lowers_what_was_granted_to_its_budget() -> None:
+    objective = {"preferredDowntime": "100ms", "maxDowntime": "300ms", "otherwise": "KeepTrying"}
+    world = edited(LADDER, {"objective": objective})
+    own = world.policies["p"].spec.objective
+    assert own is not None
+    assert world.desired.max_downtime == budget(own)
+
+
+CAPS = {"bandwidth": {"perMigration": "50Mi"}, "steps": [cap(60), cap(80)]}
+
+
+@pytest.mark.parametrize(
+    ("after", "bandwidth"),
+    [
+        (CAPS, 80),
+        ({**CAPS, "bandwidth": {"perMigration": "20Mi"}}, 80),
+        ({**CAPS, "bandwidth": {"perMigration": "90Mi"}}, 90),
+        ({**CAPS, "steps": [cap(60)]}, 60),
+        ({"bandwidth": {"perMigration": "50Mi"}}, 50),
+        ({"bandwidth": {}}, None),
+        ({}, None),
+    ],
+)
+def test_so_does_the_bandwidth(after: dict[str, object], bandwidth: int | None) -> None:
+    wanted = None if bandwidth is None else bandwidth * MI
+    assert edited(CAPS, after).desired.bandwidth == wanted
+
+
+@pytest.mark.parametrize(
+    ("overrides", "granted"),
+    [({"maxDowntime": "50ms"}, 500), ({"maxDowntime": "700ms"}, 700), ({"stallingLimit": "9s"}, 500)],
+)
+def test_an_override_counts_as_the_policy_s_own_value(overrides: dict[str, str], granted: int) -> None:
+    world = edited(LADDER, LADDER, overrides=overrides)
+    assert world.desired.max_downtime == timedelta(milliseconds=granted)
+
+
+def test_every_edit_is_one_revision_that_names_what_it_changes() -> None:
+    world = edited(LADDER, {**LADDER, "maxDowntime": "900ms", "progressTimeout": "20s"})
+    assert world.desired.revision == 4
+    assert world.desired.reason == "the policy now says so: maxDowntime, stallingLimit, progressTimeout"
