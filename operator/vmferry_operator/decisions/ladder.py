@@ -82,6 +82,8 @@ def behind(step: Step, desired: Desired, steps: Sequence[StepRecord], situation:
 
 def _taken(step: Step, steps: Sequence[StepRecord], situation: Situation, attempt: int) -> bool:
     """Whether the trail has it: a restart in this try, anything else as refused since then."""
+    if not steps:
+        return False
     action = action_of(step)
     restarts = action.name == ActionName.RESTART
     keeps = restarts or action.name in {ActionName.SET_MAX_DOWNTIME, ActionName.SET_BANDWIDTH}

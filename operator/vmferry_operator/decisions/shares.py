@@ -51,8 +51,10 @@ def share(
         others: All other migrations.
         cap: What it is to take at most by itself: the one that is about to be desired, not the last one.
     """
-    flows = [_flow(migration, policy, cap)]
-    flows += [_running_flow(each, others.policy_of(each)) for each in others.running()]
+    running = [(each, others.policy_of(each)) for each in others.running()]
+    if not any(each.bandwidth and each.bandwidth.per_node for each in (policy, *(by for _, by in running))):
+        return None
+    flows = [_flow(migration, policy, cap), *(_running_flow(each, by) for each, by in running)]
     return shares(flows).get(migration.metadata.uid)
 
 
