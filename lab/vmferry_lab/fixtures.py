@@ -28,7 +28,7 @@ _labs: list[Lab] = []
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """An API server with vmferry's API, RBAC and presets; no hosts, no operator, no agents."""
-    with _some_lab() as lab:
+    with new_lab() as lab:
         lab.up_control_plane(say=_quiet)
         yield lab.control_plane
 
@@ -36,7 +36,7 @@ def control_plane() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A lab with two hosts, the operator and both agents."""
-    with _some_lab() as lab:
+    with new_lab() as lab:
         lab.up(say=_quiet)
         yield lab
 
@@ -65,7 +65,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what vmferry has logged where a test fails."""
     report = yield
-    if report.failed and call.when == "call" and "lab" in getattr(item, "fixturenames", ()):
+    if report.failed and call.when != "teardown":
         from vmferry_lab import processes  # noqa: PLC0415 - see above
 
         for each in _labs:
@@ -74,7 +74,7 @@ def pytest_runtest_makereport(
     return report
 
 
-class _some_lab:  # noqa: N801 - used as a function
+class new_lab:  # noqa: N801 - used as a function
     """A lab in a new directory, down at the end whatever happened."""
 
     def __enter__(self) -> Lab:

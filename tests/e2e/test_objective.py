@@ -5,17 +5,15 @@ run (bench/objective.py has them all). Where a ratio is missed the runs are repe
 their medians count: a run lasts seconds, and the machine has other things to do.
 """
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
 from measured_runs import LINK, Job, Lanes, Run, median
 from objective import INTO_BURST, POLICIES
+from vmferry_lab.fixtures import new_lab
 from vmferry_lab.guests.workloads import BORDERLINE, BURSTS, HOPELESS, IDLE, JUST_ABOVE, LARGE, Workload
-from vmferry_lab.lab import Lab
 
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for all of the first runs
 
@@ -62,8 +60,7 @@ class Measured:
 
 @pytest.fixture(scope="module")
 def measured() -> Iterator[Measured]:
-    lab = Lab(Path(tempfile.mkdtemp(prefix="vmf-")))
-    try:
+    with new_lab() as lab:
         lab.up(hosts=4, link=LINK, say=lambda _: None)
         found = Measured(Lanes(lab, POLICIES))
         found.measure(
@@ -73,8 +70,6 @@ def measured() -> Iterator[Measured]:
             ]
         )
         yield found
-    finally:
-        lab.down()
 
 
 def names(workload: Workload) -> str:
