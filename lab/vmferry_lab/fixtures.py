@@ -61,7 +61,7 @@ def start_guest(lab: Lab) -> Iterator[StartGuest]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what vmferry has logged where a test fails."""
     report = yield
