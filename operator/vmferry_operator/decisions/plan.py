@@ -1,7 +1,7 @@
 """What should be in force now, and when to look again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vmferry_api.migrations import (
@@ -107,9 +107,11 @@ def plan(
         )
     words = move.action.text(desired)
     taken = records.record(move, words, attempt=attempt.number, revision=current.revision + 1, now=now)
-    steps = records.bounded([*steps, taken], situation.first_attempt_of_try)
+    before, steps = steps, records.bounded([*steps, taken], situation.first_attempt_of_try)
     restarts = move.action.name == ActionName.RESTART
     desired = wanted(attempt.number + 1 if restarts else attempt.number)
+    if desired == current:  # the host has refused it already: nothing would ever answer it
+        return Plan(desired=current, steps=before, outlook=replace(outlook, move=None))
     return Plan(desired=_revised(current, desired, f"{move.why}: {words}", now), steps=steps, outlook=outlook)
 
 

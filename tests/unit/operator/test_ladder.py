@@ -274,3 +274,12 @@ def test_a_restart_with_parallel_connections_is_not_started_so_that_post_copy_st
     it = world(again({"parallelConnections": 2}))
     assert it.run(4).desired.post_copy_allowed
     assert not it.run(40).desired.post_copy_allowed
+
+
+def test_what_the_host_refuses_an_objective_does_not_keep_it_from_ending() -> None:
+    objective = {"preferredDowntime": "50ms", "maxDowntime": "300ms", "completeWithin": "30s"}
+    policies = {"p": {"progressTimeout": "0s", "objective": objective}}
+    agent = Agent(refuses=frozenset({"maxDowntime"}))
+    it = World(Scenario(policies=policies, guest=Guest(needed=400, first_pass=4), agent=agent)).run(60)
+    assert it.status.phase == Phase.FAILED
+    assert {step.outcome.split(":")[0] for step in it.status.steps} == {"Failed", "Applied"}
