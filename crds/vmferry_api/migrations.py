@@ -412,6 +412,11 @@ class VMMigrationStatus(ApiModel):
     progress: Progress | None = Field(default=None, description="The source agent's figures.")
     forecast: Forecast | None = Field(default=None, description="What is to be expected.")
     queue: Queue | None = Field(default=None, description="While it waits for its turn.")
+    waiting_since: datetime | None = Field(
+        default=None,
+        description="Since when something has been in the way of a start: hosts, agents or policy, one after the "
+        "other; after 15 minutes it fails. Absent: nothing is in the way, or it waits for its turn.",
+    )
     steps: list[StepRecord] = Field(
         default=[],
         description="The audit trail: each step that was taken, when and why.",

@@ -29,7 +29,14 @@ from vmferry_operator.decisions.conclude import Conclusion, cancel_wanted, cance
 from vmferry_operator.decisions.forecast import forecast
 from vmferry_operator.decisions.occupancy import Others
 from vmferry_operator.decisions.plan import begin, plan
-from vmferry_operator.decisions.ready import SILENCE, Obstacle, bounded, not_begun, obstacle
+from vmferry_operator.decisions.ready import (
+    SILENCE,
+    Obstacle,
+    bounded,
+    not_begun,
+    obstacle,
+    waiting_since,
+)
 from vmferry_operator.decisions.records import closed, settled
 from vmferry_operator.decisions.retries import NextTry, is_last, next_try
 from vmferry_operator.decisions.select import (
@@ -41,7 +48,16 @@ from vmferry_operator.decisions.select import (
 from vmferry_operator.decisions.shares import Share, share
 from vmferry_operator.decisions.situations import in_post_copy, situation
 
-OWN_FIELDS = ("observed_generation", "phase", "policy", "desired", "forecast", "queue", "steps")
+OWN_FIELDS = (
+    "observed_generation",
+    "phase",
+    "policy",
+    "desired",
+    "forecast",
+    "queue",
+    "waiting_since",
+    "steps",
+)
 OWN_CONDITIONS = frozenset(
     {
         ConditionType.ACCEPTED,
@@ -225,7 +241,7 @@ class _Reconcile:
         )
         begun = not_begun(self._migration, desired, now=self._now)
         self._set(ConditionType.RECONCILING, Status.TRUE, begun.reason, begun.message)
-        rest = VMMigrationStatus(desired=desired, steps=self._steps())
+        rest = VMMigrationStatus(desired=desired, steps=self._steps(), waiting_since=begun.since)
         return self._decision(Phase.PENDING, accepted, rest, check_again=self._now + SILENCE)
 
     def _wait_for_policy(self, failed: Conclusion, missing: NoSelection) -> Decision:
@@ -233,6 +249,7 @@ class _Reconcile:
         last = self._situation.last_attempt
         message = f"{failed.message}; whether it is tried again is not known: {missing.message}"
         since = last.end if last else None
+        self._tell_target(None)
         return self._wait(Obstacle(reason=missing.reason, message=message, since=since), None)
 
     def _backoff(self, failed: Conclusion | None) -> Obstacle | None:
@@ -263,7 +280,10 @@ class _Reconcile:
         self._set(ConditionType.RECONCILING, Status.TRUE, found.reason, found.message)
         last = self._situation.last_attempt
         restarts = last is not None and last.outcome == AttemptOutcome.RESTARTED
-        rest = self._old.replace(steps=self._steps(), queue=queue, forecast=None)
+        since = waiting_since(self._migration, found, now=self._now)
+        rest = VMMigrationStatus(
+            desired=self._old.desired, steps=self._steps(), queue=queue, waiting_since=since
+        )
         phase = Phase.RUNNING if restarts else Phase.PENDING
         return self._decision(phase, selection, rest, check_again=found.check_again)
 
@@ -274,10 +294,11 @@ class _Reconcile:
             return self._end(conclusion, selection)
         self._set(ConditionType.RECONCILING, Status.TRUE, conclusion.reason, conclusion.message)
         if selection is None or self._old.desired is None:
-            return self._decision(conclusion.phase, selection, self._old, check_again=None)
+            rest = self._old.replace(queue=None, waiting_since=None)
+            return self._decision(conclusion.phase, selection, rest, check_again=None)
         cancelled = cancel_wanted(self._migration) and not in_post_copy(self._migration)
         if cancelled or self._situation.attempt is None:
-            rest = self._old.replace(steps=self._steps(), forecast=None)
+            rest = VMMigrationStatus(desired=self._old.desired, steps=self._steps())
             return self._decision(conclusion.phase, selection, rest, check_again=None)
         planned = plan(
             selection.spec,
@@ -313,7 +334,7 @@ class _Reconcile:
         if failed:
             self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, message)
         self._conditions = [each for each in self._conditions if each.type != ConditionType.RECONCILING]
-        rest = self._old.replace(steps=closed(self._steps()), queue=None, forecast=None)
+        rest = VMMigrationStatus(desired=self._old.desired, steps=closed(self._steps()))
         by = None if self._old.policy else selection  # it went by that to the end, whatever would be next
         return self._decision(conclusion.phase, by, rest, check_again=self._migration_ttl())
 
@@ -335,14 +356,17 @@ class _Reconcile:
         return current if ideal <= current <= 4 * ideal else ideal
 
     def _tell_target(self, found: Obstacle | None) -> None:
-        """TargetReady, once something is known of it."""
+        """TargetReady, once something is known of it; it stays what it was while there is nothing new."""
         node = self._migration.spec.target_node
+        old = find_condition(self._old.conditions, ConditionType.TARGET_READY)
         if found is not None and found.of_target:
             known = found.reason not in {"WaitingForAgent", "AgentSilent"}
             status = Status.FALSE if known else Status.UNKNOWN
             self._set(ConditionType.TARGET_READY, status, found.reason, found.message)
         elif self._old.target is not None and self._old.target.ready:
             self._set(ConditionType.TARGET_READY, Status.TRUE, "Ready", f"{node} can take the VM")
+        elif old is not None:
+            self._conditions.append(old)
 
     def _set(self, type_: ConditionType, status: Status, reason: str, message: str) -> None:
         new = condition(
@@ -375,6 +399,7 @@ class _Reconcile:
                 desired=rest.desired,
                 forecast=rest.forecast,
                 queue=rest.queue,
+                waiting_since=rest.waiting_since,
                 steps=rest.steps,
                 conditions=self._conditions,
             ),

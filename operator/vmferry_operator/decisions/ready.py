@@ -24,7 +24,7 @@ class Obstacle:
     of_target: bool = False
     """It is the target's answer that is missing or negative."""
     since: datetime | None = None
-    """When the wait began; None: when the condition that tells of it stopped being True."""
+    """When the wait began; None: now, unless something else was in the way already."""
     bounded: bool = True
     """It is waited for only so long."""
     check_again: datetime | None = None
@@ -57,31 +57,37 @@ def not_begun(migration: VMMigration, desired: Desired, *, now: datetime) -> Obs
     since = desired.time or now
     if now - since < SILENCE:
         message = f"waiting for the agent of {node} to start it"
-        return Obstacle(reason="Starting", message=message, since=since)
+        return Obstacle(reason="Starting", message=message, since=since, check_again=since + SILENCE)
     return Obstacle(reason="AgentSilent", message=_silent(node, since), since=since)
+
+
+def waiting_since(migration: VMMigration, found: Obstacle, *, now: datetime) -> datetime | None:
+    """When the wait of which this obstacle is the latest reason began; None: it is not waited for only so long.
+
+    One clock for all of them, as they may take turns. It begins with the operator's first look, not with the
+    object: neither an operator that was away nor a wait in the queue is the hosts' fault.
+    """
+    return (migration.status.waiting_since or found.since or now) if found.bounded else None
 
 
 def bounded(migration: VMMigration, found: Obstacle, *, now: datetime) -> Obstacle:
     """The same obstacle with an end to the wait."""
-    if found.final or not found.bounded:
+    since = waiting_since(migration, found, now=now)
+    if found.final or since is None:
         return found
-    since = found.since or _since(migration, of_target=found.of_target, now=now)
-    if now - since >= START_TIMEOUT:
+    end = since + START_TIMEOUT
+    if now >= end:
         return replace(
             found,
             reason="StartTimeout",
             message=f"could not start within {START_TIMEOUT.seconds // 60} minutes: {found.message}",
             final=True,
         )
-    return replace(found, check_again=since + (SILENCE if now - since < SILENCE else START_TIMEOUT))
+    return replace(found, check_again=end if found.check_again is None else min(end, found.check_again))
 
 
 def _since(migration: VMMigration, *, of_target: bool, now: datetime) -> datetime:
-    """When the condition that tells of the obstacle stopped being True: the clock of the wait.
-
-    It begins with the operator's first look, not with the object: neither an operator that was away nor a wait in
-    the queue is the hosts' fault; nor with what was so already while an attempt ran.
-    """
+    """When the condition that tells of the obstacle stopped being True, or the last attempt ended."""
     type_ = ConditionType.TARGET_READY if of_target else ConditionType.ACCEPTED
     told = find_condition(migration.status.conditions, type_)
     if told is None or told.status == Status.TRUE:
@@ -94,8 +100,9 @@ def _source_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | Non
     spec = migration.spec
     source = migration.status.source
     if source is None or source.vm is None:
-        missing = _no_answer(migration, spec.source_node, of_target=False, now=now)
-        return replace(missing, message=source.message) if source and source.message else missing
+        if source is not None and source.message:
+            return Obstacle(reason="HypervisorUnreachable", message=source.message)
+        return _no_answer(migration, spec.source_node, of_target=False, now=now)
     if source.vm.state == VMState.ABSENT:
         return Obstacle(
             reason="VMNotFound",
@@ -126,7 +133,9 @@ def _no_answer(migration: VMMigration, node: str, *, of_target: bool, now: datet
     since = _since(migration, of_target=of_target, now=now)
     if now - since < SILENCE:
         message = f"waiting for the answer of {node}'s agent"
-        return Obstacle(reason="WaitingForAgent", message=message, of_target=of_target)
+        return Obstacle(
+            reason="WaitingForAgent", message=message, of_target=of_target, check_again=since + SILENCE
+        )
     return Obstacle(reason="AgentSilent", message=_silent(node, since), of_target=of_target)
 
 

@@ -79,7 +79,7 @@ def waiting(status: VMMigrationStatus | None = None) -> VMMigrationStatus:
         Condition(type=type_, status=Status.UNKNOWN, reason="WaitingForAgent", last_transition_time=NOW)
         for type_ in (ConditionType.ACCEPTED, ConditionType.TARGET_READY)
     ]
-    return (status or VMMigrationStatus()).replace(conditions=told)
+    return (status or VMMigrationStatus()).replace(conditions=told, waiting_since=NOW)
 
 
 def running(

@@ -17,7 +17,7 @@ from vmferry_api.migrations import (
     VMReport,
     VMState,
 )
-from vmferry_operator.decisions.decide import Surroundings, decide
+from vmferry_operator.decisions.decide import OWN_FIELDS, Surroundings, decide
 
 NODES = {"node-a", "node-b"}
 READY = VMMigrationStatus(source=source(), target=target())
@@ -68,6 +68,43 @@ def test_it_is_not_waited_for_for_ever():
     decision = decided(waiting(VMMigrationStatus(source=source())), at=15 * 60)
     assert decision.status.phase == Phase.FAILED
     assert told(decision, ConditionType.FAILED) == ("True", "StartTimeout")
+
+
+UNASKED = SourceReport(message="libvirt can't be asked: no socket")
+FULL = target(ready=False, message="full")
+HOSTS_BY_TURNS = [
+    VMMigrationStatus(source=source(), target=FULL),
+    VMMigrationStatus(source=UNASKED, target=target()),
+    VMMigrationStatus(source=source()),
+    VMMigrationStatus(source=UNASKED),
+]
+
+
+def test_obstacles_that_take_turns_are_not_waited_for_any_longer():
+    status, decision = VMMigrationStatus(), decided()
+    for minute in range(1, 15):
+        own = {name: getattr(decision.status, name) for name in OWN_FIELDS}
+        status = HOSTS_BY_TURNS[minute % 4].replace(**own, conditions=decision.status.conditions)
+        decision = decided(status, at=60 * minute)
+        assert decision.status.phase == Phase.PENDING
+        assert decision.status.waiting_since == NOW
+    last = status.replace(waiting_since=decision.status.waiting_since)
+    assert told(decided(last, at=60 * 15), ConditionType.FAILED) == ("True", "StartTimeout")
+
+
+def test_a_wait_is_over_once_nothing_is_in_the_way_but_the_agent_is_waited_for_anew():
+    assert decided(waiting(READY), at=600).status.waiting_since == after(600)
+    assert decided(waiting(running()), at=600).status.waiting_since is None
+
+
+def test_what_was_known_of_the_target_stays_known_while_the_source_is_in_the_way():
+    first = decided(waiting(VMMigrationStatus(source=source())), at=60).status
+    blind = VMMigrationStatus(source=UNASKED, conditions=first.conditions)
+    second = decided(blind, at=840).status
+    known = find_condition(second.conditions, ConditionType.TARGET_READY)
+    assert known == find_condition(first.conditions, ConditionType.TARGET_READY)
+    accepted = find_condition(second.conditions, ConditionType.ACCEPTED)
+    assert (accepted.status, accepted.reason) == ("Unknown", "HypervisorUnreachable")
 
 
 @pytest.mark.parametrize(
@@ -232,10 +269,7 @@ def test_a_terminal_phase_stays_and_a_second_look_changes_nothing(
     if phase is not None and phase.terminal:
         assert first.status.phase == phase
     merged = status.replace(
-        **{
-            name: getattr(first.status, name)
-            for name in ("phase", "desired", "steps", "policy", "observed_generation")
-        },
+        **{name: getattr(first.status, name) for name in OWN_FIELDS},
         conditions=[
             *first.status.conditions,
             *(each for each in status.conditions if each.type == ConditionType.MIGRATION_STALLING),

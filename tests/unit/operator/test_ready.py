@@ -93,6 +93,12 @@ def test_what_will_not_go_away_is_final(
     assert says in told.message
 
 
+def test_a_source_whose_hypervisor_is_away_has_answered() -> None:
+    told = found(READY.replace(source=UNASKED), at=60)
+    assert told is not None
+    assert (told.reason, told.of_target) == ("HypervisorUnreachable", False)
+
+
 def test_nodes_that_are_not_known_just_now_count_as_there() -> None:
     assert found(READY, nodes=None) is None
 
@@ -120,12 +126,20 @@ def test_what_an_agent_says_is_passed_on(status: VMMigrationStatus, says: str) -
     assert told.message == says
 
 
-@pytest.mark.parametrize("status", [VMMigrationStatus(), READY.replace(target=target(ready=False))])
-def test_the_clock_of_the_wait_begins_when_the_operator_first_looks(status: VMMigrationStatus) -> None:
+@pytest.mark.parametrize(
+    ("status", "reason", "look_again_at"),
+    [
+        (VMMigrationStatus(), "WaitingForAgent", 86400 + 10),
+        (READY.replace(target=target(ready=False)), "TargetNotReady", 86400 + 900),
+    ],
+)
+def test_the_clock_of_the_wait_begins_when_the_operator_first_looks(
+    status: VMMigrationStatus, reason: str, look_again_at: float
+) -> None:
     told = obstacle(migration(status), NODES, now=after(86400))
     assert told is not None
-    assert told.reason in {"WaitingForAgent", "TargetNotReady"}
-    assert bounded(migration(status), told, now=after(86400)).check_again == after(86410)
+    assert told.reason == reason
+    assert bounded(migration(status), told, now=after(86400)).check_again == after(look_again_at)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_a_target_that_is_not_ready_between_tries_is_waited_for_so_long(
     told = find_condition(first.conditions, ConditionType.RECONCILING)
     assert told is not None
     assert (told.reason, told.message) == ("TargetNotReady", "draining")
-    later = status.replace(conditions=first.conditions)
+    later = status.replace(conditions=first.conditions, waiting_since=first.waiting_since)
     if ready_again:
         later = later.replace(target=target().replace(after_attempt=1))
     last = decided(later, 3700 + 15 * 60, labels={}).status
@@ -171,10 +171,12 @@ def test_a_target_that_is_not_ready_between_tries_is_waited_for_so_long(
     assert (last.desired is not None) == ready_again
 
 
-def test_what_was_in_the_way_already_while_an_attempt_ran_is_waited_for_from_its_end() -> None:
-    status = waiting(running(attempts=[FAILED], source=source(), target=None))
-    assert decided(status, 3630, labels={}).status.phase == Phase.PENDING
-    assert decided(status, 3600 + 15 * 60, labels={}).status.phase == Phase.FAILED
+def test_what_was_in_the_way_already_while_an_attempt_ran_is_waited_for_from_then_on() -> None:
+    before = waiting(running(attempts=[FAILED], source=source(), target=None)).replace(waiting_since=None)
+    first = decided(before, 3605, labels={}).status
+    told = find_condition(first.conditions, ConditionType.RECONCILING)
+    assert told is not None
+    assert (first.waiting_since, told.reason) == (after(3605), "WaitingForAgent")
 
 
 def test_attempts_that_are_forgotten_count_as_tries_that_failed() -> None:
