@@ -173,10 +173,8 @@ def test_a_target_that_is_not_ready_between_tries_is_waited_for_so_long(
 
 def test_what_was_in_the_way_already_while_an_attempt_ran_is_waited_for_from_then_on() -> None:
     before = waiting(running(attempts=[FAILED], source=source(), target=None)).replace(waiting_since=None)
-    first = decided(before, 3605, labels={}).status
-    told = find_condition(first.conditions, ConditionType.RECONCILING)
-    assert told is not None
-    assert (first.waiting_since, told.reason) == (after(3605), "WaitingForAgent")
+    first = decided(before, 3630, labels={}).status
+    assert (first.phase, first.waiting_since) == (Phase.PENDING, after(3630))
 
 
 def test_attempts_that_are_forgotten_count_as_tries_that_failed() -> None:
