@@ -1,5 +1,7 @@
 """What a policy does to a migration that runs: edits, restarts, other tries; and which policy that is."""
 
+from datetime import timedelta
+
 import pytest
 from asked_migration import PATIENCE, phase_is, reason
 
@@ -22,7 +24,9 @@ def test_an_edit_of_the_policy_by_kubectl_apply_ends_a_stalled_migration(
     guest = start_guest()
     name = policy(**HOPELESS)
     migration = migrate(guest.name, policyRef={"name": name})
-    migration.wait("stalling", stalls)
+    seen = migration.wait("stalling, and a forecast", lambda each: stalls(each) and each.status.forecast)
+    assert seen.status.forecast.converges is False
+    assert timedelta(seconds=1) < seen.status.forecast.floor < timedelta(seconds=2)
     manifest = {
         "apiVersion": "vmferry.io/v1alpha1",
         "kind": "MigrationPolicy",
@@ -84,6 +88,25 @@ def test_a_restart_with_auto_converge_converges(lab, start_guest, policy, migrat
     assert (step.trigger, step.outcome, step.attempt) == ("pass 4 reached", "Applied", 1)
     assert done.status.desired.start.auto_converge.initial == 90
     assert done.status.progress.throttle >= 90
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_an_edit_of_start_restarts_a_running_migration_where_the_policy_says_so(
+    lab, start_guest, policy, migrate, assert_runs_only_on
+):
+    guest = start_guest()
+    name = policy(**{**HOPELESS, "maxDowntime": "500ms"}, restartOnEdit=True)
+    migration = migrate(guest.name, policyRef={"name": name})
+    migration.passes(3)
+    edit = '{"spec": {"start": {"autoConverge": {"initial": 90, "increment": 9}}}}'
+    lab.kubectl.run("patch", "migpol", name, "--type=merge", "-p", edit)
+    done = migration.ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert [each.outcome for each in done.status.attempts] == [
+        AttemptOutcome.RESTARTED,
+        AttemptOutcome.COMPLETED,
+    ]
+    assert done.status.steps[-1].trigger == "start was edited, and restartOnEdit is set"
     assert_runs_only_on(guest, "node-b")
 
 
