@@ -1,5 +1,6 @@
 """What must be set on the host so that what is desired is in force."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -89,11 +90,20 @@ def bandwidth(desired: Desired) -> int | None:
     return min((cap for cap in (desired.bandwidth, desired.share) if cap is not None), default=None)
 
 
-def when_adopted(domain: Domain) -> dict[Parameter, Value]:
-    """What is known to hold in a migration that an earlier process started; the rest is set again."""
-    return {
+def when_adopted(domain: Domain, applied: Desired | None, refused: Collection[str]) -> dict[Parameter, Value]:
+    """What is known to hold in a migration that an earlier process started; the rest is set again.
+
+    Args:
+        domain: The VM.
+        applied: What that process has carried out, if it is what is wanted still.
+        refused: The parameters that the host has refused of it.
+    """
+    known: dict[Parameter, Value] = {
         Parameter.SUSPEND: domain.state == VMState.PAUSED and domain.reason == "User",
         Parameter.TECHNIQUE: MigrationTechnique.POST_COPY
         if domain.in_post_copy
         else MigrationTechnique.PRE_COPY,
     }
+    if applied is not None and Parameter.BANDWIDTH not in refused:
+        known[Parameter.BANDWIDTH] = bandwidth(applied)
+    return known

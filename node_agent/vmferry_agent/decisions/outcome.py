@@ -34,7 +34,12 @@ def stronger(before: GivenUp | None, now: GivenUp) -> GivenUp:
 
 
 def ended(
-    domain: Domain | None, given_up: GivenUp | None, error: str | None, *, failed: bool = False
+    domain: Domain | None,
+    given_up: GivenUp | None,
+    error: str | None,
+    *,
+    failed: bool = False,
+    moved: bool = True,
 ) -> Ended | None:
     """The end as the domain shows it; None: it is not over (a post-copy is interrupted).
 
@@ -46,10 +51,18 @@ def ended(
         given_up: Set when this agent has aborted, or would have.
         error: What the call said, if it failed.
         failed: It failed by itself, before an abort took effect; for a restart that makes a difference.
+        moved: Whether libvirt has told that it completed. A domain that nobody keeps a definition of can be gone
+            because it has died.
     """
-    alive = domain is not None and domain.state in {VMState.RUNNING, VMState.PAUSED}
+    if domain is None and not moved:
+        said = f": {error}" if error else ""
+        return Ended(
+            outcome=AttemptOutcome.FAILED,
+            error=f"the VM is gone, and libvirt has not told that it moved{said}",
+        )
     if domain is None or domain.moved_away:
         return Ended(outcome=AttemptOutcome.COMPLETED)
+    alive = domain.state in {VMState.RUNNING, VMState.PAUSED}
     if domain.in_post_copy:
         return None
     restarts = given_up is not None and given_up.outcome == AttemptOutcome.RESTARTED

@@ -29,3 +29,10 @@ def ramp_downtime(ramp: DowntimeRamp, memory: int, since_first_pass: timedelta |
     if since_first_pass is None:
         return step_downtime(ramp, 0)
     return step_downtime(ramp, int(since_first_pass / interval(ramp, memory)))
+
+
+def reached_after(ramp: DowntimeRamp, memory: int, granted: timedelta) -> timedelta:
+    """How long after the first pass the ramp grants so much; for what it never grants: its end."""
+    steps = range(ramp.steps)
+    step = next((each for each in steps if step_downtime(ramp, each) >= granted), steps[-1])
+    return interval(ramp, memory) * step

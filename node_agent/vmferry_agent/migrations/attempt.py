@@ -3,20 +3,23 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.changes import Change, Parameter, Value, at_start, bandwidth, when_adopted
 from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.limits import overrun, steers
 from vmferry_agent.decisions.outcome import Ended, GivenUp, ended, restarted, stronger
-from vmferry_agent.decisions.ramp import ramp_downtime
+from vmferry_agent.decisions.ramp import ramp_downtime, reached_after
+from vmferry_agent.decisions.resumption import resumed
 from vmferry_agent.hypervisor.port import (
+    CompletedJob,
     Domain,
     Hypervisor,
     HypervisorError,
     HypervisorUnreachable,
     MigrationAborted,
+    MigrationRunsAlready,
     Sample,
     StartRequest,
 )
@@ -24,7 +27,7 @@ from vmferry_agent.migrations.attempt_reports import AttemptReports
 from vmferry_agent.migrations.parameters import ParametersInForce
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Trace
-from vmferry_api.migrations import AttemptOutcome, Desired, VMState
+from vmferry_api.migrations import AttemptOutcome, Desired, MigrationTechnique, Progress, VMState
 from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +36,8 @@ SAMPLING = timedelta(seconds=0.25)
 SWITCHING = timedelta(seconds=5)
 """QEMU switches to post-copy within 0.1 s of the order, and libvirt tells a moment later. An abort in between
 could let the guest run on both hosts; so for this long there is none, whatever the domain's state still says."""
+QUEUED = timedelta(seconds=10)
+"""So long after its start an attempt whose agent has died may yet begin: libvirt takes the call before the job."""
 
 Order = Callable[[], Desired | GivenUp]
 """What is wanted now: the desired parameters, or the end, and why."""
@@ -79,16 +84,20 @@ class Attempt:
         self._call: asyncio.Task[None] | None = None
         self._call_error: str | None = None
         self._call_failed = False
+        self._call_succeeded = False
+        self._refusal: str | None = None
+        self._may_be_queued = False
         self._parameters = self._in_force({})
         self._desired: Desired | None = None
         self._applied_revision = 0
         self._given_up: GivenUp | None = None
         self._granted: timedelta | None = None
         self._first_pass_ended_at: float | None = None
-        self._switched_at: float | None = None
         self._began_at = clock.monotonic()
         self._steered_at = self._began_at
         self._convergence = Convergence(progress_at=self._began_at)
+        self.figures: CompletedJob | None = None
+        """Libvirt's, once it has completed."""
 
     @property
     def elapsed(self) -> timedelta:
@@ -102,25 +111,76 @@ class Attempt:
         self._call = asyncio.create_task(self._migrate(request), name=f"migrate {self._domain.name}")
         return await self._see_through()
 
-    async def adopt(self, since: timedelta) -> Ended:
-        """See one through that an earlier process has started so long ago, or find how it ended."""
+    async def adopt(self, since: timedelta, desired: Desired | None) -> Ended:
+        """See one through that an earlier process has started so long ago, or find how it ended.
+
+        Args:
+            since: Its age.
+            desired: What the operator wants, whether or not the user has put an end to it.
+        """
         self._began_at -= since.total_seconds()
-        self._parameters = self._in_force(when_adopted(self._domain))
-        self._call_error = "the agent was restarted, and no migration runs any more; the VM stayed"
+        self._may_be_queued = True
+        self._call_error = "the agent was restarted, and no migration runs any more"
+        applied = self._status.applied
+        in_force = desired is not None and applied is not None and applied.revision == desired.revision
+        self._take_over(desired if in_force else None)
+        if desired is not None and desired.technique == MigrationTechnique.POST_COPY:
+            self._parameters.switch_ordered_at = self._clock.monotonic()  # the last thing it did, perhaps
         return await self._see_through()
+
+    def _take_over(self, desired: Desired | None) -> None:
+        """Go on from what the earlier process has reported.
+
+        Args:
+            desired: What is wanted still, if that one has carried it out.
+        """
+        applied, progress, now = self._status.applied, self._status.progress, self._clock.monotonic()
+        refused = {each.parameter for each in applied.errors} if applied else set()
+        self._parameters = self._in_force(when_adopted(self._domain, desired, refused))
+        if desired is not None and applied is not None:
+            self._desired = desired
+            self._applied_revision = desired.revision
+            self._steered_at = self._at(applied.time)
+        if progress is not None:
+            self._granted = progress.max_downtime
+            self._first_pass_ended_at = self._ramp_began_at(desired, progress)
+        stalling_since, quiet_since = self._status.stalling_since, None
+        if desired is not None and stalling_since is not None:
+            quiet_since = self._at(stalling_since) - desired.stalling_limit.total_seconds()
+        self._convergence = resumed(progress, began_at=self._began_at, now=now, quiet_since=quiet_since)
+
+    def _ramp_began_at(self, desired: Desired | None, progress: Progress) -> float | None:
+        """When the first pass must have ended for the ramp to grant what it did: that is never taken back."""
+        ramp = desired.agent_downtime_ramp if desired else None
+        if ramp is None or progress.max_downtime is None or progress.memory_pass <= 1:
+            return None
+        since = reached_after(ramp, self._domain.memory, progress.max_downtime)
+        return self._clock.monotonic() - since.total_seconds()
+
+    def _at(self, moment: datetime) -> float:
+        """A time of day by the clock that never jumps."""
+        return self._clock.monotonic() - (self._clock.now() - moment).total_seconds()
 
     def _in_force(self, known: dict[Parameter, Value]) -> ParametersInForce:
         return ParametersInForce(
-            self._domain, hypervisor=self._hypervisor, known=known, was_set=self._note_change
+            self._domain,
+            hypervisor=self._hypervisor,
+            clock=self._clock,
+            known=known,
+            was_set=self._note_change,
         )
 
     async def _migrate(self, request: StartRequest) -> None:
         try:
             await self._hypervisor.migrate(self._domain.uuid, request)
+        except MigrationRunsAlready as error:
+            self._refusal = str(error)
         except HypervisorError as error:
             self._call_error = str(error)
             self._call_failed = not isinstance(error, MigrationAborted | HypervisorUnreachable)
             _logger.info("%s: the migration's call ended: %s", self._domain.name, error)
+        else:
+            self._call_succeeded = True
         finally:
             self._changed.set()
 
@@ -149,6 +209,8 @@ class Attempt:
 
     async def _look(self) -> Ended | None:
         """One look at the host, and what follows from it."""
+        if self._refusal is not None:  # what runs is another's
+            return Ended(outcome=AttemptOutcome.FAILED, error=self._refusal)
         calling = self._call is not None and not self._call.done()
         asked_at = self._clock.monotonic()
         sample = await self._hypervisor.sample(self._domain.uuid)
@@ -156,17 +218,32 @@ class Attempt:
         domain = await self._hypervisor.find(self._domain.uuid)
         in_post_copy = domain is not None and domain.in_post_copy
         if sample is not None:
+            self._may_be_queued = False
             t = asked_at - self._began_at
             self._trace.sample(t, sample, took=took, in_post_copy=in_post_copy)
             await self._steer(sample, in_post_copy=in_post_copy)
         elif calling:
             await self._give_up_if_due(in_post_copy=in_post_copy)
         elif not await self._hypervisor.busy(self._domain.uuid):
-            end = ended(domain, self._end_ordered(), self._call_error, failed=self._call_failed)
+            end = await self._ended(domain)
             if end is not None:
                 return end
         self._reports.domain(domain)
         return None
+
+    async def _ended(self, domain: Domain | None) -> Ended | None:
+        """How it ended, if it did."""
+        if domain is None or domain.moved_away:
+            self.figures = await self._hypervisor.completed(self._domain.uuid)
+        elif self._may_be_queued and self.elapsed < QUEUED:
+            return None
+        return ended(
+            domain,
+            self._end_ordered(),
+            self._call_error,
+            failed=self._call_failed,
+            moved=self._call_succeeded or self.figures is not None,
+        )
 
     async def _steer(self, sample: Sample, *, in_post_copy: bool) -> None:
         now = self._clock.monotonic()
@@ -206,8 +283,6 @@ class Attempt:
         match change.parameter, before, change.value:
             case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
                 self._convergence = self._convergence.with_bandwidth(old, new)
-            case Parameter.TECHNIQUE, _, _:
-                self._switched_at = self._clock.monotonic()
 
     def _max_downtime(self, desired: Desired) -> timedelta | None:
         if desired.agent_downtime_ramp is None:
@@ -240,7 +315,8 @@ class Attempt:
 
     @property
     def _may_be_switching(self) -> bool:
-        return self._switched_at is not None and self._since(self._switched_at) < SWITCHING
+        ordered_at = self._parameters.switch_ordered_at
+        return ordered_at is not None and self._since(ordered_at) < SWITCHING
 
     def _end_ordered(self) -> GivenUp | None:
         """Why it is to end, or was given up already."""

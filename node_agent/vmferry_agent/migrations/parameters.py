@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.changes import Change, Parameter, Value, changes
 from vmferry_agent.hypervisor.port import Domain, Hypervisor, HypervisorError, HypervisorUnreachable
 from vmferry_api.migrations import ApplyError, Desired, MigrationTechnique, VMState
@@ -20,21 +21,31 @@ class ParametersInForce:
     Args:
         domain: The VM.
         hypervisor: This host.
+        clock: The time.
         known: What is known to be in force.
         was_set: Told of each change.
     """
 
     def __init__(
-        self, domain: Domain, *, hypervisor: Hypervisor, known: dict[Parameter, Value], was_set: WasSet
+        self,
+        domain: Domain,
+        *,
+        hypervisor: Hypervisor,
+        clock: Clock,
+        known: dict[Parameter, Value],
+        was_set: WasSet,
     ) -> None:
         self._domain = domain
         self._hypervisor = hypervisor
+        self._clock = clock
         self._values = dict(known)
         self._was_set = was_set
         self._revision = 0
         self._refused: dict[Change, ApplyError] = {}
         self.suspended = False
         """Whether it was this attempt that has paused the guest."""
+        self.switch_ordered_at: float | None = None
+        """When QEMU was told to switch to post-copy, or may have been: the answer can be lost."""
 
     async def apply(
         self, desired: Desired, *, max_downtime: timedelta | None, in_post_copy: bool
@@ -79,7 +90,10 @@ class ParametersInForce:
             case Parameter.SUSPEND, True:
                 await self._suspend()
             case Parameter.TECHNIQUE, MigrationTechnique.POST_COPY:
-                await self._hypervisor.start_post_copy(uuid)
+                try:
+                    await self._hypervisor.start_post_copy(uuid)
+                finally:
+                    self.switch_ordered_at = self._clock.monotonic()
 
     async def _suspend(self) -> None:
         """Pause the guest, unless somebody else has: then it is not this migration's to resume."""

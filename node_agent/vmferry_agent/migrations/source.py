@@ -163,71 +163,81 @@ class SourceMigration:
         return desired
 
     async def _start(self, number: int, domain: Domain | None) -> None:
-        refusal = await self._refusal(domain)
-        if domain is None or refusal is not None:
-            self._status.begin(number)
-            self._status.end(Ended(outcome=AttemptOutcome.FAILED, error=refusal))
+        if domain is None:
+            self._refuse(number, f"there is no domain {self._migration.spec.vm} any more")
             return
-        with self._claim(domain):
-            await self._begin(number, domain)
+        with self._claim(domain) as free:
+            if not free or await self._hypervisor.sample(domain.uuid) is not None:
+                self._refuse(number, _another(domain))
+            else:
+                await self._begin(number, domain)
+
+    def _refuse(self, number: int, reason: str) -> None:
+        """Say why an attempt can't be made now."""
+        self._status.begin(number)
+        self._status.end(Ended(outcome=AttemptOutcome.FAILED, error=reason))
 
     async def _begin(self, number: int, domain: Domain) -> None:
         """Write the attempt down, then start it: a crash in between leaves a record, never an unknown job."""
         self._status.begin(number)
         await self._status.flush()
-        order = self._order()
+        order, target = self._order(), self._migration.status.target
         if isinstance(order, Desired) and order.attempt > number:
             order = restarted(order)
         if isinstance(order, GivenUp):
-            self._status.end(Ended(outcome=order.outcome, error=order.reason))
-            self._changed.set()  # another attempt may be wanted by now
+            self._call_off(Ended(outcome=order.outcome, error=order.reason))
+            return
+        if target is None or not target.connect_uri:
+            silent = f"{self._migration.spec.target_node} has not told its address (status.target.connectURI)"
+            self._call_off(Ended(outcome=AttemptOutcome.FAILED, error=silent))
             return
         _logger.info("%s: attempt %d: %s leaves", self._name, number, domain.name)
-        request = self._request(domain, order)
+        request = _request(domain, order, connect_uri=target.connect_uri, migration_uri=target.migration_uri)
         trace = self._traces.begin(self._recorded(number), domain, request, order.max_downtime)
         attempt = self._driver(number, domain, trace)
-        end = await attempt.start(request, order)
-        await self._conclude(domain, end, trace, attempt.elapsed)
+        await self._conclude(domain, await attempt.start(request, order), attempt, trace)
+
+    def _call_off(self, end: Ended) -> None:
+        """Close an attempt that was written down and is not to start after all."""
+        self._status.end(end)
+        self._changed.set()  # another attempt may be wanted by now
 
     async def _adopt(self, domain: Domain | None) -> None:
         """Go on with an attempt that an earlier process has opened."""
-        attempt = self._status.open_attempt
-        if attempt is None:
+        begun = self._status.open_attempt
+        if begun is None:
             return
         if domain is None:
             self._status.end(Ended(outcome=AttemptOutcome.COMPLETED))
             return
-        _logger.info("%s: attempt %d of %s is taken up again", self._name, attempt.number, domain.name)
-        with self._claim(domain):
-            trace = self._traces.resume(self._recorded(attempt.number), domain)
-            driver = self._driver(attempt.number, domain, trace)
-            end = await driver.adopt(self._clock.now() - attempt.start)
-            await self._conclude(domain, end, trace, driver.elapsed)
+        with self._claim(domain) as free:
+            if not free:
+                self._status.end(Ended(outcome=AttemptOutcome.FAILED, error=_another(domain)))
+                return
+            _logger.info("%s: attempt %d of %s is taken up again", self._name, begun.number, domain.name)
+            trace = self._traces.resume(self._recorded(begun.number), domain)
+            attempt = self._driver(begun.number, domain, trace)
+            end = await attempt.adopt(self._clock.now() - begun.start, self._migration.status.desired)
+            await self._conclude(domain, end, attempt, trace)
 
-    async def _conclude(self, domain: Domain, end: Ended, trace: Trace, elapsed: timedelta) -> None:
+    async def _conclude(self, domain: Domain, end: Ended, attempt: Attempt, trace: Trace) -> None:
         """Report the end, with the VM as it then is here."""
-        job = None
-        if end.outcome == AttemptOutcome.COMPLETED:
-            job = await self._hypervisor.completed(domain.uuid)
-        trace.end(elapsed.total_seconds(), end, job)
+        job = attempt.figures if end.outcome == AttemptOutcome.COMPLETED else None
+        trace.end(attempt.elapsed.total_seconds(), end, job)
         self._status.see(await self._hypervisor.find(domain.uuid))
         self._status.end(end, job)
         self._changed.set()  # another attempt may be wanted by now
         _logger.info("%s: %s: %s", self._name, end.outcome, end.error or "the VM has left")
 
-    async def _refusal(self, domain: Domain | None) -> str | None:
-        """Why this domain can't be migrated now."""
-        if domain is None:
-            return f"there is no domain {self._migration.spec.vm} any more"
-        if domain.uuid in self._claims or await self._hypervisor.sample(domain.uuid) is not None:
-            return f"another migration of {domain.name} is running; wait for its end or cancel it"
-        return None
-
     @contextmanager
-    def _claim(self, domain: Domain) -> Iterator[None]:
+    def _claim(self, domain: Domain) -> Iterator[bool]:
+        """Keep the VM from this process' other migrations; tells whether it was free."""
+        if domain.uuid in self._claims:
+            yield False
+            return
         self._claims.add(domain.uuid)
         try:
-            yield
+            yield True
         finally:
             self._claims.discard(domain.uuid)
 
@@ -250,14 +260,20 @@ class SourceMigration:
             sampling=self._sampling,
         )
 
-    def _request(self, domain: Domain, desired: Desired) -> StartRequest:
-        target = self._migration.status.target
-        return StartRequest(
-            connect_uri=(target.connect_uri if target else None) or "",
-            migration_uri=target.migration_uri if target else None,
-            bandwidth=bandwidth(desired),
-            post_copy_bandwidth=desired.post_copy_bandwidth,
-            post_copy=desired.post_copy_allowed,
-            persistent=domain.persistent,
-            options=desired.start or StartOptions(),
-        )
+
+def _another(domain: Domain) -> str:
+    return f"another migration of {domain.name} is running; wait for its end or cancel it"
+
+
+def _request(
+    domain: Domain, desired: Desired, *, connect_uri: str, migration_uri: str | None
+) -> StartRequest:
+    return StartRequest(
+        connect_uri=connect_uri,
+        migration_uri=migration_uri,
+        bandwidth=bandwidth(desired),
+        post_copy_bandwidth=desired.post_copy_bandwidth,
+        post_copy=desired.post_copy_allowed,
+        persistent=domain.persistent,
+        options=desired.start or StartOptions(),
+    )

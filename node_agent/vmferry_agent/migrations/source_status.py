@@ -78,6 +78,17 @@ class SourceStatus:
         """The last progress."""
         return self._status.progress
 
+    @property
+    def applied(self) -> Applied | None:
+        """What was carried out last."""
+        return self._status.applied
+
+    @property
+    def stalling_since(self) -> datetime | None:
+        """Since when it is reported to stall; None: it is not."""
+        found = find_condition(self._status.conditions, ConditionType.MIGRATION_STALLING)
+        return found.last_transition_time if found is not None and found.status == Status.TRUE else None
+
     async def flush(self) -> None:
         """Wait until it is written (ObjectGoneError: it can't be)."""
         await self._reporter.flush()

@@ -49,6 +49,10 @@ class ScriptedHypervisor(Hypervisor):
         self.domain: Domain | None = domain()
         self.features: frozenset[Feature] = frozenset()
         self.job: Sample | None = None
+        self.figures: CompletedJob | None = CompletedJob(
+            downtime=timedelta(milliseconds=95), transferred=2**30
+        )
+        """What libvirt tells of a migration that has completed."""
         self.cleaning_up = False
         """What an aborted migration has left is still being cleaned up."""
         self.looks: Counter[str] = Counter()
@@ -67,6 +71,11 @@ class ScriptedHypervisor(Hypervisor):
         self.domain, self.job = None, None
         if self._end is not None and not self._end.done():
             self._end.set_result(None)
+
+    def die(self, error: HypervisorError) -> None:
+        """The VM, of which nobody keeps a definition, dies on its source."""
+        self.domain, self.figures = None, None
+        self.fail(error)
 
     def lose_call(self, error: HypervisorError) -> None:
         """The call that started the migration fails; the job goes on."""
@@ -107,7 +116,7 @@ class ScriptedHypervisor(Hypervisor):
 
     @override
     async def completed(self, uuid: str) -> CompletedJob | None:
-        return CompletedJob(downtime=timedelta(milliseconds=95), transferred=2**30)
+        return self.figures
 
     @override
     async def set_max_downtime(self, uuid: str, value: timedelta) -> None:

@@ -20,6 +20,7 @@ from vmferry_api.migrations import (
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+READY = TargetReport(ready=True, connect_uri="b")
 
 
 def outcome(status: VMMigrationStatus) -> AttemptOutcome | None:
@@ -34,8 +35,10 @@ class Setting:
         before: VMMigrationStatus | None = None,
         claims: set[str] | None = None,
         traces: Traces | None = None,
+        hypervisor: ScriptedHypervisor | None = None,
+        target: TargetReport = READY,
     ) -> None:
-        self.hypervisor = ScriptedHypervisor()
+        self.hypervisor = hypervisor or ScriptedHypervisor()
         self.reported = VMMigrationStatus()
         self.may_write = asyncio.Event()
         self.may_write.set()
@@ -46,9 +49,7 @@ class Setting:
                 "metadata": {"name": "m", "namespace": "default", "uid": "u"},
                 "spec": {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"},
             }
-        ).replace(
-            status=(before or VMMigrationStatus()).replace(target=TargetReport(ready=True, connect_uri="b"))
-        )
+        ).replace(status=(before or VMMigrationStatus()).replace(target=target))
         self._reporter = Reporter("default/m", self._write, gone=lambda: None, every=timedelta(0))
         self.source = SourceMigration(
             self._migration,

@@ -83,7 +83,11 @@ def test_a_suspended_guest_is_not_resumed_in_flight():
 )
 def test_of_an_adopted_migration_the_domain_tells_what_holds(state, reason, suspended, technique):
     domain = Domain(name="d", uuid="u", state=state, reason=reason, memory=1, vcpus=1, persistent=True)
-    assert when_adopted(domain) == {Parameter.SUSPEND: suspended, Parameter.TECHNIQUE: technique}
+    known = {Parameter.SUSPEND: suspended, Parameter.TECHNIQUE: technique}
+    assert when_adopted(domain, None, ()) == known
+    applied = desired(bandwidth=50)
+    assert when_adopted(domain, applied, ()) == {**known, Parameter.BANDWIDTH: 50}
+    assert when_adopted(domain, applied, {"bandwidth"}) == known
 
 
 def test_a_change_is_told_in_the_api_s_words():

@@ -61,6 +61,13 @@ def test_a_restart_is_one_only_if_the_vm_lives_here_and_nothing_else_had_ended_i
     assert ended(seen, RESTARTED, "said", failed=failed).outcome == outcome
 
 
+@pytest.mark.parametrize("given_up", [None, CANCELLED, RESTARTED])
+def test_a_vm_that_is_gone_without_a_word_from_libvirt_that_it_moved_has_not_completed(given_up):
+    end = ended(None, given_up, "domain is not running (libvirt error 9)", failed=True, moved=False)
+    assert end.outcome == AttemptOutcome.FAILED
+    assert "domain is not running" in end.error
+
+
 @pytest.mark.parametrize(
     ("before", "now", "counts"),
     [

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 from desired_parameters import desired
-from scripted_hypervisor import UUID, domain, sample
+from scripted_hypervisor import UUID, ScriptedHypervisor, domain, sample
 from source_setting import NOW, outcome
 
-from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable
+from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable, MigrationRunsAlready
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import (
     Attempt,
@@ -16,6 +16,7 @@ from vmferry_api.migrations import (
     DesiredState,
     MigrationTechnique,
     Phase,
+    TargetReport,
     VMMigrationStatus,
     VMState,
 )
@@ -199,6 +200,21 @@ async def test_new_shares_by_little_do_not_put_off_stalling(setting):
         assert stalling(it.reported, told)
 
 
+@pytest.mark.parametrize(
+    "refusal", [HypervisorUnreachable("connection lost"), HypervisorUnreachable("no answer within 35 s")]
+)
+async def test_a_switch_to_post_copy_whose_answer_is_lost_may_have_been_made(setting, refusal):
+    it = setting()
+    it.want(desired(post_copy_allowed=True))
+    await it.reports(lambda status: status.progress)
+    it.hypervisor.refuse["start_post_copy"] = refusal
+    it.want(desired(revision=2, post_copy_allowed=True, technique=MigrationTechnique.POST_COPY))
+    await it.asks("start_post_copy")
+    it.want(cancel=True)
+    await it.looks()
+    assert not it.hypervisor.was_asked("abort")
+
+
 async def test_nothing_aborts_post_copy(setting):
     it = setting()
     it.want(desired(technique=MigrationTechnique.POST_COPY, progress_timeout=timedelta(milliseconds=20)))
@@ -247,6 +263,17 @@ async def test_a_lost_connection_is_no_failure_while_the_job_goes_on(setting):
     assert outcome(await it.reports(outcome)) == AttemptOutcome.COMPLETED
 
 
+async def test_a_vm_that_died_in_mid_migration_has_not_moved(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.progress)
+    it.hypervisor.die(HypervisorError("domain is not running (libvirt error 9)"))
+    done = await it.reports(outcome)
+    assert outcome(done) == AttemptOutcome.FAILED
+    assert "domain is not running" in done.attempts[-1].error
+    assert done.progress.percent < 100
+
+
 OPEN = VMMigrationStatus(attempts=[Attempt(number=1, start=NOW)], desired=desired())
 
 
@@ -281,3 +308,48 @@ async def test_a_vm_that_this_agent_migrates_already_is_refused(setting):
     it.want(desired())
     assert outcome(await it.reports(outcome)) == AttemptOutcome.FAILED
     assert it.hypervisor.asked == []
+
+
+async def test_of_two_migrations_of_a_vm_that_start_at_once_one_is_refused(setting):
+    claims, host = set(), SlowToSample()
+    one, other = (setting(claims=claims, hypervisor=host) for _ in range(2))
+    for it in (one, other):
+        it.want(desired())
+    refused = await other.reports(outcome)
+    assert "another migration of db-1 is running" in refused.attempts[-1].error
+    other.want(cancel=True)
+    await one.looks()
+    assert len(host.starts) == 1
+    assert not host.was_asked("abort")
+    assert outcome(one.reported) is None
+
+
+class SlowToSample(ScriptedHypervisor):
+    """Gives others time between the question and the answer."""
+
+    async def sample(self, uuid):
+        await asyncio.sleep(0.01)
+        return await super().sample(uuid)
+
+
+async def test_where_libvirt_has_a_migration_of_the_vm_already_that_one_is_left_alone(setting):
+    it = setting()
+
+    async def begin_elsewhere(uuid, request):
+        it.hypervisor.run_job()
+        raise MigrationRunsAlready("another migration job is already running (libvirt error 55)")
+
+    it.hypervisor.migrate = begin_elsewhere
+    it.want(desired())
+    done = await it.reports(outcome)
+    assert outcome(done) == AttemptOutcome.FAILED
+    assert "another migration job" in done.attempts[-1].error
+    assert not it.hypervisor.was_asked("abort")
+
+
+async def test_without_an_address_nothing_is_started(setting):
+    it = setting(target=TargetReport(ready=True))
+    it.want(desired())
+    done = await it.reports(outcome)
+    assert "node-b has not told its address" in done.attempts[-1].error
+    assert it.hypervisor.starts == []

@@ -84,7 +84,7 @@ class RecordedHypervisor(Hypervisor):
 
     @override
     async def completed(self, uuid: str) -> CompletedJob | None:
-        raise AssertionError("an attempt does not ask for them")
+        return None
 
     @override
     async def set_max_downtime(self, uuid: str, value: timedelta) -> None:

@@ -1,0 +1,175 @@
+"""An attempt that an earlier process of the agent has begun: what is known of it is not begun anew."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from desired_parameters import desired
+from scripted_hypervisor import sample
+from source_setting import outcome
+
+from vmferry_agent.decisions.ramp import ramp_downtime, reached_after
+from vmferry_agent.decisions.resumption import resumed
+from vmferry_api.conditions import Condition, ConditionType, Status, find_condition
+from vmferry_api.migrations import (
+    Applied,
+    Attempt,
+    AttemptOutcome,
+    MigrationTechnique,
+    Progress,
+    VMMigrationStatus,
+)
+from vmferry_api.policies import DowntimeRamp
+
+GIB = 2**30
+RAMP = DowntimeRamp(max=timedelta(milliseconds=500), steps=5)
+
+
+def seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+def told(*passes: tuple[int, float, int], now: int | None = None, limit: int | None = None) -> Progress:
+    """A report of passes: number, seconds since the start, needed downtime in milliseconds."""
+    return Progress.model_validate(
+        {
+            "percent": 50,
+            "pass": now or (passes[-1][0] if passes else 1),
+            "remaining": 2**20,
+            "transferred": 2**30,
+            "total": 2**30,
+            "elapsed": "60s",
+            "maxDowntime": limit and f"{limit}ms",
+            "neededDowntime": f"{passes[-1][2]}ms" if passes else None,
+            "recent": [
+                {"pass": number, "elapsed": f"{round(at * 1000)}ms", "neededDowntime": f"{needed}ms"}
+                for number, at, needed in passes
+            ],
+        }
+    )
+
+
+def under_way(
+    *, age: float = 60, progress: Progress | None = None, stalling: float | None = None, **wanted: object
+) -> VMMigrationStatus:
+    """An attempt that began so many seconds ago; its parameters were applied then."""
+    now = datetime.now(UTC)
+    order = desired(**wanted)
+    stalls = Condition(
+        type=ConditionType.MIGRATION_STALLING,
+        status=Status.TRUE,
+        reason="NotConverging",
+        last_transition_time=now - seconds(stalling or 0),
+    )
+    return VMMigrationStatus(
+        attempts=[Attempt(number=1, start=now - seconds(age))],
+        desired=order,
+        applied=Applied(revision=order.revision, attempt=1, time=now - seconds(age)),
+        progress=progress,
+        conditions=[stalls] if stalling is not None else [],
+    )
+
+
+def test_the_best_and_when_it_was_found_follow_from_the_passes_that_are_told():
+    found = resumed(told((2, 1, 1000), (3, 2, 900), (4, 3, 890)), began_at=100, now=160, quiet_since=None)
+    assert (found.best, found.best_at, found.best_pass) == (seconds(0.9), 102, 3)
+    assert (found.progress_at, found.memory_pass) == (102, 4)
+
+
+def test_what_was_called_stalling_goes_on_stalling_for_as_long():
+    passes = [(number, number, 1000 + number % 2 * 100) for number in range(50, 62)]
+    found = resumed(told(*passes), began_at=0, now=62, quiet_since=5)
+    assert (found.best_at, found.progress_at) == (5, 5)
+    assert found.stalling(seconds(57), now=62)
+
+
+@pytest.mark.parametrize("progress", [None, told()])
+def test_what_is_not_told_begins_anew(progress):
+    found = resumed(progress, began_at=0, now=60, quiet_since=5)
+    assert (found.best, found.progress_at) == (None, 60)
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_the_ramp_goes_on_from_what_it_has_granted(step):
+    since = timedelta(seconds=20) * step
+    granted = ramp_downtime(RAMP, GIB, since)
+    assert reached_after(RAMP, GIB, granted) == since
+    assert reached_after(RAMP, GIB, seconds(9)) == seconds(80)
+
+
+async def test_a_restarted_agent_does_not_lower_what_the_ramp_has_granted(setting):
+    granted = ramp_downtime(RAMP, GIB, seconds(45))
+    before = under_way(
+        progress=told((2, 10, 1000), limit=round(granted / timedelta(milliseconds=1))),
+        max_downtime=None,
+        agent_downtime_ramp=RAMP,
+    )
+    it = setting(before=before)
+    it.hypervisor.run_job()
+    await it.asks("set_max_downtime")
+    assert it.hypervisor.asked == [("set_max_downtime", granted)]
+    await it.looks()
+    assert it.reported.progress.max_downtime == granted
+
+
+async def test_a_restarted_agent_goes_on_calling_it_stalling(setting):
+    before = under_way(progress=told(*((n, n, 1000) for n in range(40, 50))), stalling=30)
+    it = setting(before=before)
+    it.hypervisor.job = sample(memory_pass=51)
+    await it.reports(lambda status: status.progress and status.progress.memory_pass == 51)
+    await it.looks()
+    now, then = (
+        find_condition(each.conditions, ConditionType.MIGRATION_STALLING) for each in (it.reported, before)
+    )
+    assert now == then
+
+
+async def test_a_restarted_agent_counts_the_time_without_progress_from_when_it_began(setting):
+    before = under_way(
+        progress=told(*((n, n, 1000) for n in range(40, 50))), stalling=45, progress_timeout=seconds(50)
+    )
+    it = setting(before=before)
+    it.hypervisor.job = sample(memory_pass=51)
+    done = await it.reports(outcome)
+    assert done.attempts[-1].error.startswith("progressTimeout")
+
+
+async def test_what_was_carried_out_is_not_reported_as_new(setting):
+    before = under_way()
+    it = setting(before=before)
+    it.hypervisor.run_job()
+    await it.reports(lambda status: status.progress)
+    await it.looks()
+    assert it.reported.applied == before.applied
+
+
+async def test_an_order_to_switch_that_the_earlier_process_may_have_given_is_guarded(setting):
+    before = under_way(technique=MigrationTechnique.POST_COPY, post_copy_allowed=True)
+    it = setting(before=before)
+
+    async def say_nothing(uuid):
+        await it.hypervisor.note("start_post_copy")
+
+    it.hypervisor.start_post_copy = say_nothing
+    it.hypervisor.run_job()
+    it.want(cancel=True)
+    await it.looks(5)
+    assert not it.hypervisor.was_asked("abort")
+
+
+async def test_a_call_that_libvirt_has_not_got_to_yet_is_waited_for(setting):
+    it = setting(before=under_way(age=1))
+    await it.looks(3)
+    assert outcome(it.reported) is None
+    it.hypervisor.run_job()
+    await it.reports(lambda status: status.progress)
+    it.hypervisor.job = None
+    assert outcome(await it.reports(outcome)) == AttemptOutcome.FAILED
+
+
+async def test_a_vm_that_died_after_the_restart_has_not_moved(setting):
+    it = setting(before=under_way())
+    it.hypervisor.run_job()
+    await it.reports(lambda status: status.progress)
+    it.hypervisor.figures = None
+    it.hypervisor.leave()
+    assert outcome(await it.reports(outcome)) == AttemptOutcome.FAILED
