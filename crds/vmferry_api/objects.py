@@ -10,6 +10,13 @@ from pydantic_core import ErrorDetails
 from vmferry_api.schemas import ApiModel
 
 
+class ManagedFields(ApiModel):
+    """Of one field manager: when it last changed something, by the API server's clock."""
+
+    manager: str = ""
+    time: datetime | None = None
+
+
 class ObjectMeta(ApiModel):
     """What is read of an object's metadata."""
 
@@ -22,6 +29,7 @@ class ObjectMeta(ApiModel):
     finalizers: Sequence[str] = ()
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
+    managed_fields: Sequence[ManagedFields] = ()
 
 
 class ApiObject(ApiModel):

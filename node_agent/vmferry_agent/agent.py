@@ -15,6 +15,7 @@ from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import NewReporter, Role
 from vmferry_api.migrations import VMMigration
+from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
 from vmferry_kube.errors import ConflictError
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.watching import Watch
@@ -46,13 +47,13 @@ class Agent:
         self._greeting: asyncio.Task[None] | None = None
         self._source = Role(
             "source",
-            new_reporter=self._reporter("vmferry-source-agent", lambda: self._source),
+            new_reporter=self._reporter(SOURCE_AGENT, lambda: self._source),
             new_work=self._leaving,
             concerns=lambda migration: migration.spec.source_node == node,
         )
         self._target = Role(
             "target",
-            new_reporter=self._reporter("vmferry-target-agent", lambda: self._target),
+            new_reporter=self._reporter(TARGET_AGENT, lambda: self._target),
             new_work=self._coming,
             concerns=lambda migration: migration.spec.target_node == node,
         )

@@ -10,6 +10,7 @@ from kubernetes.aio.client import ApiClient, CustomObjectsApi
 
 from vmferry_api import GROUP, VERSION
 from vmferry_api.migrations import VMMigration
+from vmferry_api.owners import OPERATOR
 from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.clients import REQUEST_TIMEOUT
@@ -20,7 +21,7 @@ from vmferry_kube.queues import WorkQueue
 from vmferry_kube.watching import Watch
 from vmferry_operator.decisions.admission import worth_a_look
 from vmferry_operator.decisions.occupancy import Others, occupies
-from vmferry_operator.migration_controller import MANAGER, MigrationController
+from vmferry_operator.migration_controller import MigrationController
 from vmferry_operator.policy_controller import PolicyController
 from vmferry_operator.store import Store
 
@@ -51,7 +52,7 @@ class Controller:
             now=now,
         )
         policies = PolicyController(
-            StatusWriter(client, manager=MANAGER),
+            StatusWriter(client, manager=OPERATOR),
             migrations=self._migrations,
             policies=self._policies,
             now=now,

@@ -9,6 +9,7 @@ from kubernetes.aio.client import ApiClient, ApiException
 
 from vmferry_api import FINALIZER
 from vmferry_api.migrations import VMMigration
+from vmferry_api.owners import OPERATOR
 from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.errors import ConflictError
 from vmferry_kube.keys import ObjectKey
@@ -26,7 +27,6 @@ from vmferry_operator.store import Store
 
 _logger = logging.getLogger(__name__)
 
-MANAGER = "vmferry-operator"
 _NOT_FOUND = 404
 
 
@@ -55,7 +55,7 @@ class MigrationController:
         self._list_policies = list_policies
         self._now = now
         self._facts = ClusterFacts(client)
-        self._status = StatusWriter(client, manager=MANAGER)
+        self._status = StatusWriter(client, manager=OPERATOR)
         self._finalizers = FinalizerWriter(client)
         self._remover = Remover(client)
         self._starting = asyncio.Lock()

@@ -1,11 +1,14 @@
 """What is written holds only for what was looked at."""
 
+import asyncio
+
 import pytest
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from vmferry_api import GROUP, VERSION
 from vmferry_api.migrations import VMMigration
+from vmferry_api.owners import OPERATOR, SOURCE_AGENT
 from vmferry_kube.errors import ConflictError
 from vmferry_kube.migrations import StatusWriter
 
@@ -38,6 +41,23 @@ async def test_an_attempt_is_refused_if_an_end_was_written_meanwhile(client, mig
     await operator.apply_migration(seen, {"phase": "Cancelled"})
     with pytest.raises(ConflictError):
         await agent.apply_migration(seen, {"attempts": [ATTEMPT]})
+
+
+async def test_the_api_server_tells_when_each_owner_has_last_changed_something(client, migration):
+    seen = VMMigration.model_validate(migration).metadata
+    progress = {"percent": 1, "pass": 1, "remaining": 1, "transferred": 1, "total": 2}
+    times = []
+    for elapsed in ("1s", "2s", "2s"):
+        agent = StatusWriter(client, manager=SOURCE_AGENT)
+        written = await agent.apply_migration(seen, {"progress": {**progress, "elapsed": elapsed}})
+        seen = VMMigration.model_validate(written).metadata
+        times.append({each.manager: each.time for each in seen.managed_fields})
+        await asyncio.sleep(1.1)
+    first, changed, same = (time[SOURCE_AGENT] for time in times)
+    assert first < changed == same
+    phase = await StatusWriter(client, manager=OPERATOR).apply_migration(seen, {"phase": "Running"})
+    managers = VMMigration.model_validate(phase).metadata.managed_fields
+    assert {each.manager: each.time for each in managers}[SOURCE_AGENT] == same
 
 
 async def test_a_namesake_is_not_written_to(client, api, migration):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import (
     Attempt,
@@ -11,6 +12,7 @@ from vmferry_api.migrations import (
     VMReport,
     VMState,
 )
+from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
 from vmferry_operator.decisions.presence import Presence, presence
 from vmferry_operator.decisions.situations import in_post_copy
 
@@ -28,6 +30,8 @@ class Conclusion:
     message: str
     again: bool = False
     """The VM lives on its source, so that it could be tried again."""
+    awaits: str | None = None
+    """The field manager of the agent whose next report it depends on."""
 
 
 def conclude(migration: VMMigration) -> Conclusion | None:
@@ -66,11 +70,13 @@ def _running(migration: VMMigration) -> Conclusion:
         message = f"the VM runs on {migration.spec.target_node}, its memory follows"
         if cancelled:
             message += f"; {cancelled_by(migration)}, but post-copy can't be aborted: it goes on to its end"
-        return Conclusion(phase=Phase.POST_COPY, reason="PostCopy", message=message)
+        interrupted = is_true(migration.status.conditions, ConditionType.POST_COPY_INTERRUPTED)
+        awaits = None if interrupted else SOURCE_AGENT  # while nothing moves there is nothing to report
+        return Conclusion(phase=Phase.POST_COPY, reason="PostCopy", message=message, awaits=awaits)
     message = f"{migration.spec.vm} is moving to {migration.spec.target_node}"
     if cancelled:
         message = f"waiting for the agent of {migration.spec.source_node} to abort: {cancelled_by(migration)}"
-    return Conclusion(phase=Phase.RUNNING, reason="Migrating", message=message)
+    return Conclusion(phase=Phase.RUNNING, reason="Migrating", message=message, awaits=SOURCE_AGENT)
 
 
 class _End:
@@ -137,8 +143,11 @@ class _End:
             )
             return Conclusion(phase=Phase.FAILED, reason="VMOnBothHosts", message=message)
         if self._here != Presence.GONE:
-            message = f"it is {_state(self._target)} on {target} and still {_state(self._source)} on {source}"
-            return self._confirming(message, awaited=f"the agent of {source} to see it gone")
+            return self._confirming(
+                f"it is {_state(self._target)} on {target} and still {_state(self._source)} on {source}; waiting "
+                f"for the agent of {source} to see it gone",
+                awaits=SOURCE_AGENT,
+            )
         message = _summary(self._migration, self._attempt, self._target)
         if not self._completed:
             message += f"; {source} said: {self._attempt.error}"
@@ -179,17 +188,16 @@ class _End:
                 "before it is started anywhere"
             )
             return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message)
-        return self._confirming(self._told)
+        node = self._target_node
+        message = f"{self._told}; waiting for the agent of {node} to see what has become of it there"
+        blind = self._migration.status.target.message if self._migration.status.target else None
+        if blind is not None:
+            return self._confirming(f"{message} ({node} says: {blind})", awaits=None)
+        return self._confirming(message, awaits=TARGET_AGENT)
 
-    def _confirming(self, what: str, *, awaited: str | None = None) -> Conclusion:
-        awaited = awaited or f"the agent of {self._target_node} to see what has become of it there"
-        target = self._migration.status.target
-        said = f" ({self._target_node} says: {target.message})" if target and target.message else ""
-        return Conclusion(
-            phase=Phase.POST_COPY if in_post_copy(self._migration) else Phase.RUNNING,
-            reason="Confirming",
-            message=f"{what}; waiting for {awaited}{said}",
-        )
+    def _confirming(self, message: str, *, awaits: str | None) -> Conclusion:
+        phase = Phase.POST_COPY if in_post_copy(self._migration) else Phase.RUNNING
+        return Conclusion(phase=phase, reason="Confirming", message=message, awaits=awaits)
 
 
 def _state(vm: VMReport | None) -> str:

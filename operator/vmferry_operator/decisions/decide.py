@@ -46,6 +46,7 @@ from vmferry_operator.decisions.select import (
     then_policy_selection,
 )
 from vmferry_operator.decisions.shares import Share, share
+from vmferry_operator.decisions.silence import last_report
 from vmferry_operator.decisions.situations import in_post_copy, situation
 
 OWN_FIELDS = (
@@ -292,14 +293,14 @@ class _Reconcile:
         self._tell_target(None)
         if conclusion.phase.terminal:
             return self._end(conclusion, selection)
-        self._set(ConditionType.RECONCILING, Status.TRUE, conclusion.reason, conclusion.message)
+        overdue_at = self._tell_how_it_goes(conclusion)
         if selection is None or self._old.desired is None:
             rest = self._old.replace(queue=None, waiting_since=None)
-            return self._decision(conclusion.phase, selection, rest, check_again=None)
+            return self._decision(conclusion.phase, selection, rest, check_again=overdue_at)
         cancelled = cancel_wanted(self._migration) and not in_post_copy(self._migration)
         if cancelled or self._situation.attempt is None:
             rest = VMMigrationStatus(desired=self._old.desired, steps=self._steps())
-            return self._decision(conclusion.phase, selection, rest, check_again=None)
+            return self._decision(conclusion.phase, selection, rest, check_again=overdue_at)
         planned = plan(
             selection.spec,
             self._old.desired,
@@ -320,7 +321,18 @@ class _Reconcile:
             now=self._now,
         )
         rest = VMMigrationStatus(desired=planned.desired, steps=list(planned.steps), forecast=expected)
-        return self._decision(conclusion.phase, selection, rest, check_again=planned.outlook.check_again)
+        times = [each for each in (planned.outlook.check_again, overdue_at) if each is not None]
+        return self._decision(conclusion.phase, selection, rest, check_again=min(times, default=None))
+
+    def _tell_how_it_goes(self, conclusion: Conclusion) -> datetime | None:
+        """Reconciling; when the agent that is to report next will count as silent, unless it does already."""
+        last = last_report(self._migration, conclusion.awaits)
+        if last is not None and last.overdue_at <= self._now:
+            message = f"{conclusion.message}; {last.words}"
+            self._set(ConditionType.RECONCILING, Status.TRUE, "AgentSilent", message)
+            return None
+        self._set(ConditionType.RECONCILING, Status.TRUE, conclusion.reason, conclusion.message)
+        return None if last is None else last.overdue_at
 
     def _end(self, conclusion: Conclusion, selection: Selection | None) -> Decision:
         """Write the terminal phase."""
