@@ -24,7 +24,7 @@ EASY = [
 ]
 HOPELESS = [
     *("--memory", "1Gi", "--dirty-rate", "2Gi", "--working-set", "900Mi"),
-    *("--bandwidth", "200Mi", "--until", "20s"),
+    *("--bandwidth", "200Mi", "--until", "12s"),
 ]
 MINIMAL = ["--policy", str(ROOT / "manifests" / "policies" / "minimal-downtime.yaml")]
 ALL = [word for path in PRESETS for word in ("--policy", str(path))]
@@ -124,17 +124,17 @@ def test_json_is_a_line_for_each_decision_and_a_last_one_for_the_outcome(source)
 
 def test_with_json_all_that_is_for_people_goes_to_standard_error():
     result = run(*MINIMAL, *HOPELESS, "-o", "json")
-    assert "minimal-downtime: Unfinished: not over after 20s (--until)" in result.stderr
+    assert "minimal-downtime: Unfinished: not over after 12s (--until)" in result.stderr
     assert "Model of QEMU 7.2" in result.stderr
 
 
 def test_side_by_side_is_the_same_as_one_by_one():
-    some = PRESETS[4:8]
+    some = PRESETS[4:7]
     words = [["--policy", str(path)] for path in some]
     together = run(*(word for each in words for word in each), *HOPELESS, "-o", "json").stdout
     alone = [run(*each, *HOPELESS, "-o", "json").stdout for each in words]
     assert together == "".join(alone)
-    assert together.count('"step"') > 2
+    assert together.count('"step"') > 1
 
 
 @pytest.mark.parametrize("width", [80, 120])
