@@ -35,7 +35,8 @@ class Convergence:
     """What has been seen of a running attempt. Times are those of a monotonic clock."""
 
     progress_at: float
-    """When it last got on: the needed downtime fell, or in the first pass or in post-copy more was sent."""
+    """When it last got on: the needed downtime fell; or more was sent, in post-copy or while a pass may still show
+    that it has fallen, however long that pass takes."""
     best: timedelta | None = None
     """The lowest needed downtime so far."""
     best_at: float = 0.0
@@ -57,10 +58,10 @@ class Convergence:
             bandwidth=sample.bandwidth,
             last=needed_downtime(sample),
         )
-        if in_post_copy or sample.memory_pass <= 1:
-            moved = sample.memory_pass > 0 and sample.transferred > self.transferred
-            return replace(seen, progress_at=now) if moved else seen
-        if seen.last is None:
+        moved = sample.memory_pass > 0 and sample.transferred > self.transferred
+        if moved and (in_post_copy or sample.memory_pass < self.best_pass + MIN_PASSES):
+            seen = replace(seen, progress_at=now)
+        if in_post_copy or sample.memory_pass <= 1 or seen.last is None:
             return seen
         # the higher of two samples: a hiccup of the measured bandwidth lowers a single one
         needed = max(seen.last, self.last or seen.last)

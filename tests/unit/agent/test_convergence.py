@@ -67,6 +67,15 @@ def test_the_first_pass_is_progress_however_long_it_takes():
     assert not convergence.stalling(LIMIT, now=60 * 60)
 
 
+def test_the_next_passes_are_progress_too_while_they_may_still_show_one_and_something_is_sent():
+    """2 TiB over 1 GiB/s: the second pass takes a quarter of an hour, and only its end tells what it was worth."""
+    second = [(100.0 + 60 * n, sample(2, 900_000, sent=n * MIB)) for n in range(1, 15)]
+    assert seen(*second).progress_at == 940
+    assert seen(*second, (1000, sample(2, 900_000, sent=14 * MIB))).progress_at == 940
+    later = [(1000.0 + 60 * n, sample(5, 900_000, sent=(20 + n) * MIB)) for n in range(1, 15)]
+    assert seen(*second, *later).progress_at == 940
+
+
 def test_before_the_first_pass_nothing_is_progress():
     assert seen((5, sample(0, None, sent=0)), (9, sample(0, None, sent=100))).progress_at == 0
 

@@ -101,7 +101,7 @@ CASES = [
         spec={"progressTimeout": "20s"},
         decisions=[],
         outcome=OutcomeName.WOULD_ABORT,
-        at=22.4,
+        at=25.5,
         why="progressTimeout: no progress and no new parameters for 20s",
     ),
     Case(
