@@ -11,6 +11,8 @@ from functools import wraps
 from pathlib import Path
 
 import click
+import libvirt
+from typing_extensions import override
 
 from vmferry_api.quantities import format_quantity, parse_quantity
 from vmferry_lab.controlplane.binaries import find_or_build
@@ -20,8 +22,11 @@ from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import GuestSpec, Pattern
 from vmferry_lab.hosts.host import Host
+from vmferry_lab.invocation import command_line
 from vmferry_lab.kubectl import kubectl_path
-from vmferry_lab.lab import Lab, daemon_name
+from vmferry_lab.lab import Lab
+
+DEMO_DIRECTORY = Path(tempfile.gettempdir()) / f"vmferry-demo-{os.getuid()}"
 
 
 class Quantity(click.ParamType[int]):
@@ -37,9 +42,24 @@ class Quantity(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class LabCommand(click.Group):
-    """A group whose commands tell the lab's errors in a line, without a traceback."""
+def _choose(context: click.Context, _param: click.Parameter, directory: Path | None) -> Path | None:
+    """Have the command work on the lab in this directory."""
+    if directory is not None:
+        context.obj = Lab(directory.absolute())
+    return directory
 
+
+class LabCommand(click.Group):
+    """A group whose commands take --dir, too, and tell the lab's errors in a line, without a traceback."""
+
+    @override
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with --dir unless it has one of its own."""
+        if all(param.name != "directory" for param in cmd.params):
+            cmd.params.append(_directory_option(expose_value=False))
+        super().add_command(cmd, name)
+
+    @override
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
         try:
@@ -48,16 +68,27 @@ class LabCommand(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=LabCommand)
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="The lab's. [env: VMFERRY_LAB_DIR]")
+def _directory_option(*, expose_value: bool) -> click.Option:
+    return click.Option(
+        ["--dir", "directory"],
+        type=click.Path(path_type=Path),
+        help="The lab's directory. [env: VMFERRY_LAB_DIR]",
+        callback=_choose,
+        expose_value=expose_value,
+    )
+
+
+@click.group(cls=LabCommand, params=[_directory_option(expose_value=True)])
 @click.pass_context
 def main(context: click.Context, directory: Path | None) -> None:
     """A real Kubernetes API server and real libvirt hosts, on this machine."""
-    context.obj = Lab((directory or default_directory()).absolute())
+    libvirt.registerErrorHandler(lambda *_: None, None)  # else it prints each error before anybody handles it
+    if directory is None:
+        context.obj = Lab(default_directory().absolute())
 
 
 @main.command()
-@click.option("--hosts", default=2, show_default=True, help="How many libvirt hosts.")
+@click.option("--hosts", type=int, help="How many libvirt hosts.  [default: 2]")
 @click.option(
     "--link",
     type=Quantity(),
@@ -65,10 +96,10 @@ def main(context: click.Context, directory: Path | None) -> None:
 )
 @click.option("--components/--no-components", default=True, help="Start vmferry's operator and agents, too.")
 @click.pass_obj
-def up(lab: Lab, *, hosts: int, link: int | None, components: bool) -> None:
-    """Bring a lab up."""
+def up(lab: Lab, *, hosts: int | None, link: int | None, components: bool) -> None:
+    """Bring a lab up, or start what of it does not run any more."""
     lab.up(hosts=hosts, link=link, components=components)
-    click.echo('go on with:  eval "$(vmferry-lab env)"; kubectl get nodes,migpol')
+    click.echo(f'go on with:  eval "$({command_line(lab.directory, "env")})"; kubectl get nodes,migpol')
 
 
 @main.command()
@@ -84,12 +115,12 @@ def down(lab: Lab) -> None:
 def status(lab: Lab) -> None:
     """Show what runs."""
     running = lab.process_states
+    hosts = lab.hosts
     click.echo(f"{'directory':<12}{lab.directory}")
     for name, runs in running.items():
         click.echo(f"{'process':<12}{name:<24}{'runs' if runs else 'stopped'}")
-    answering = [host for host in lab.hosts if running[daemon_name(host)]]
     for guest in lab.guests:
-        click.echo(f"{'guest':<12}{guest.name:<24}{_where(answering, guest)}")
+        click.echo(f"{'guest':<12}{guest.name:<24}{_where(hosts, guest)}")
 
 
 @main.command()
@@ -97,7 +128,9 @@ def status(lab: Lab) -> None:
 def env(lab: Lab) -> None:
     """Print what a shell needs: eval "$(vmferry-lab env)"."""
     if not lab.is_up:
-        raise LabError(f"there is no lab in {lab.directory}; bring one up by `vmferry-lab up`")
+        raise LabError(
+            f"there is no lab in {lab.directory}; bring one up by `{command_line(lab.directory, 'up')}`"
+        )
     click.echo(f"export KUBECONFIG={shlex.quote(str(lab.kubectl.kubeconfig))}")
     click.echo(f"export VMFERRY_LAB_DIR={shlex.quote(str(lab.directory))}")
     if shutil.which("kubectl") != str(kubectl_path()):
@@ -113,16 +146,12 @@ def binaries() -> None:
 
 @main.command()
 @click.option("--keep", is_flag=True, envvar="KEEP", help="Leave it all running. [env: KEEP=1]")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path(tempfile.gettempdir()) / f"vmferry-demo-{os.getuid()}",
-    show_default=True,
-)
-def demo(*, keep: bool, directory: Path) -> None:
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help=f"[default: {DEMO_DIRECTORY}]")
+@click.pass_context
+def demo(context: click.Context, *, keep: bool, directory: Path | None) -> None:
     """Show the main job: a guest that can't converge, and a policy that makes it."""
-    run_demo(Lab(directory.absolute()), keep=keep)
+    chosen = directory or context.find_root().params["directory"] or DEMO_DIRECTORY
+    run_demo(Lab(chosen.absolute()), keep=keep)
 
 
 @main.command()
@@ -166,7 +195,7 @@ def stop(lab: Lab, component: str, *, kill: bool) -> None:
     lab.stop(component, kill=kill)
 
 
-@main.group()
+@main.group(cls=LabCommand)
 def vm() -> None:
     """Guests that write memory at a given rate, and prove that none was lost."""
 
@@ -230,8 +259,9 @@ def vm_verdict(lab: Lab, name: str) -> None:
 @_with_lab
 def vm_list(lab: Lab) -> None:
     """List the guests, and where they are."""
+    hosts = lab.hosts
     for guest in lab.guests:
-        click.echo(f"{guest.name}  {_where(lab.hosts, guest)}")
+        click.echo(f"{guest.name}  {_where(hosts, guest)}")
 
 
 @vm.command("remove")
@@ -243,5 +273,10 @@ def vm_remove(lab: Lab, name: str) -> None:
 
 
 def _where(hosts: list[Host], guest: Guest) -> str:
-    states = guest.states(hosts)
-    return ", ".join(f"{state} on {host}" for host, state in states.items()) or "on no host"
+    found, silent = [], []
+    for host in hosts:
+        try:
+            found += [f"{state} on {name}" for name, state in guest.states([host]).items()]
+        except LabError:
+            silent.append(f"{host.name} does not answer")
+    return ", ".join([*found, *silent]) or "on no host"

@@ -54,6 +54,6 @@ def alone(directory: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise LabError(
                 f"{directory}: another `vmferry-lab up` or `down` is at work there; wait for it, "
-                "or kill it and run `vmferry-lab down`"
+                "or kill it and take the lab down"
             ) from error
         yield

@@ -22,8 +22,10 @@ from vmferry_lab.hosts.host import Host
 from vmferry_lab.hosts.links import Link, remove_links
 from vmferry_lab.hosts.session import SessionHost
 from vmferry_lab.hosts.strays import strays
+from vmferry_lab.invocation import command_line
 from vmferry_lab.kubectl import Kubectl
 
+DEFAULT_HOSTS = 2
 MOST_HOSTS = 26
 _RECORD = "lab.json"
 """Written when the lab is up."""
@@ -77,7 +79,7 @@ class Lab:
     def process_states(self) -> dict[str, bool]:
         """Its processes but for the guests, by name: whether each runs."""
         running = processes.components_of(self.directory)
-        daemons = [daemon_name(host) for host in self.hosts]
+        daemons = [_daemon_name(host) for host in self.hosts]
         return {name: name in running for name in (*SERVERS, *daemons, *self.components.names)}
 
     @property
@@ -100,28 +102,29 @@ class Lab:
         return (self.directory / _RECORD).exists() and bool(processes.of_lab(self.directory))
 
     def up(
-        self, *, hosts: int = 2, link: int | None = None, say: Say = print, components: bool = True
+        self, *, hosts: int | None = None, link: int | None = None, say: Say = print, components: bool = True
     ) -> None:
         """Bring it up: control plane and hosts at the same time, then vmferry.
 
         What is up already is left as it is, and what of it does not run any more is started.
 
         Args:
-            hosts: How many.
+            hosts: How many; None: as many as it has, or two.
             link: The rate in bytes per second of the links that join the hosts in pairs, the first with the
                 second and so on; None: they meet on the machine's loopback.
             say: Tells how it goes.
             components: Whether to start vmferry.
 
         Raises:
-            LabError: Something does not start; what did start is for `down`.
+            LabError: It is up with other hosts or links, or something does not start; what did is for `down`.
         """
         began = time.monotonic()
-        names = _node_names(hosts)
+        names = _node_names(DEFAULT_HOSTS if hosts is None else hosts)
         binaries = find_or_build(say)
         directories.prepare(self.directory)
         with directories.alone(self.directory):
             if self.is_up:
+                self._check_same(None if hosts is None else names, link)
                 self._start_missing(say, components=components)
                 return
             self._start(names, binaries, link)
@@ -187,7 +190,8 @@ class Lab:
 
     def _start(self, nodes: list[str], binaries: Binaries, link: int | None = None) -> None:
         if processes.of_lab(self.directory):
-            raise LabError(f"{self.directory}: a lab is there already; run `vmferry-lab down` first")
+            down = command_line(self.directory, "down")
+            raise LabError(f"{self.directory}: a lab is there already; run `{down}` first")
         (self.directory / _RECORD).unlink(missing_ok=True)  # of a lab that has ended, by a reboot say
         (self.directory / "guests").mkdir(exist_ok=True)
         with ThreadPoolExecutor() as pool:
@@ -195,6 +199,17 @@ class Lab:
             starts.append(pool.submit(self._start_control_plane, binaries, nodes))
         _raise_first_error(starts)
         (self.directory / _RECORD).write_text(json.dumps({"hosts": nodes, "link": link}))
+
+    def _check_same(self, names: list[str] | None, link: int | None) -> None:
+        """See that the lab that is up is the one that is wanted."""
+        record = self._record()
+        other_hosts = names is not None and names != record["hosts"]
+        if other_hosts or (link is not None and link != record["link"]):
+            joined = f", joined at {record['link']} bytes per second" if record["link"] else ""
+            raise LabError(
+                f"{self.directory}: a lab is up there already, with {', '.join(record['hosts']) or 'no hosts'}"
+                f"{joined}; run `{command_line(self.directory, 'down')}` first, or take another directory (--dir)"
+            )
 
     def _start_missing(self, say: Say, *, components: bool) -> None:
         started = self.control_plane.start_missing()
@@ -223,12 +238,13 @@ class Lab:
     def _record(self) -> dict[str, Any]:
         path = self.directory / _RECORD
         if not path.exists():
-            raise LabError(f"there is no lab in {self.directory}; bring one up by `vmferry-lab up`")
+            up = command_line(self.directory, "up")
+            raise LabError(f"there is no lab in {self.directory}; bring one up by `{up}`")
         record: dict[str, Any] = json.loads(path.read_text())
         return record
 
 
-def daemon_name(host: Host) -> str:
+def _daemon_name(host: Host) -> str:
     """The name of a host's libvirtd among the lab's processes."""
     return _DAEMON + host.name
 

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from vmferry_api.migrations import VMMigration
 from vmferry_lab.demo.story import Story
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.image import GuestSpec
+from vmferry_lab.invocation import command_line
 from vmferry_lab.lab import Lab
 
 TIMEOUT = 120.0
@@ -85,8 +85,7 @@ def _prove(lab: Lab) -> None:
 
 def _tell_how_to_look_around(lab: Lab) -> None:
     _say("The lab stays up. To look around:")
-    program = os.path.relpath(Path(sys.executable).parent / "vmferry-lab")
-    click.echo(f'  eval "$({program} --dir {lab.directory} env)"')
+    click.echo(f'  eval "$({command_line(lab.directory, "env")})"')
     click.echo(f"  kubectl describe vmmig {_MIGRATION}")
     click.echo("  kubectl explain migrationpolicy.spec.steps")
     click.echo("  vmferry-lab logs -f")

@@ -118,12 +118,22 @@ class Guest:
             return domain is not None and bool(domain.isPersistent())
 
     def destroy(self, hosts: Iterable[Host]) -> None:
-        """Stop it and undefine it everywhere, and remove its files."""
+        """Stop it and undefine it everywhere, and remove its files.
+
+        Raises:
+            LabError: A host does not answer; on the others it is gone.
+        """
+        errors = []
         for host in hosts:
-            with _connected(host) as connection:
-                domain = _find(connection, self.uuid)
-                if domain is not None:
-                    _remove(domain)
+            try:
+                with _connected(host) as connection:
+                    domain = _find(connection, self.uuid)
+                    if domain is not None:
+                        _remove(domain)
+            except LabError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
         self.remove_files()
 
     def remove_files(self) -> None:

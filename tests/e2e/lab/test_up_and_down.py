@@ -12,6 +12,7 @@ import pytest
 
 from vmferry_lab import processes
 from vmferry_lab.controlplane.commands import APISERVER
+from vmferry_lab.guests.image import GuestSpec
 from vmferry_lab.hosts.strays import strays
 from vmferry_lab.lab import Lab
 from vmferry_lab.until import until
@@ -72,6 +73,21 @@ def test_a_shell_gets_the_lab_s_kubectl_and_cluster(small_lab):
     )
     kubectl = Path(sys.executable).parent / "kubectl"
     assert done.stdout.splitlines() == ["node/node-a", str(kubectl), str(small_lab.directory)]
+
+
+def test_other_hosts_are_not_silently_left_out(small_lab):
+    assert "a lab is up there already, with node-a; run `" in command(small_lab, "up", "--hosts", "2")
+
+
+def test_a_host_whose_libvirtd_is_down_is_told_of_and_nothing_else_is_printed(small_lab):
+    guest = small_lab.guest("db")
+    guest.start(small_lab.host("node-a"), GuestSpec(name="db"))
+    small_lab.host("node-a").kill_daemon()
+    assert command(small_lab, "vm", "list") == "db  node-a does not answer\n"
+    assert command(small_lab, "vm", "verdict", "db").startswith("db (node-a does not answer): intact")
+    small_lab.start("libvirtd-node-a")
+    assert command(small_lab, "vm", "list") == "db  running on node-a\n"
+    assert command(small_lab, "vm", "remove", "db") == ""
 
 
 @pytest.mark.parametrize("name", ["operator", "agent-node-a", "libvirtd-node-a", "kube-apiserver"])

@@ -1,8 +1,13 @@
 """`vmferry-lab` says what is wrong in a line, without a traceback."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
+from vmferry_lab import cli
+from vmferry_lab import lab as lab_module
 from vmferry_lab.cli import main
 from vmferry_lab.lab import Lab
 
@@ -10,8 +15,8 @@ from vmferry_lab.lab import Lab
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["status"], "there is no lab in {}; bring one up by `vmferry-lab up`"),
-        (["env"], "there is no lab in {}; bring one up by `vmferry-lab up`"),
+        (["status"], "there is no lab in {}; bring one up by `"),
+        (["env"], "there is no lab in {}; bring one up by `"),
         (["stop", "operator"], "there is no lab in {}"),
         (["logs", "operator"], "there is no log of operator; there are: none"),
         (["vm", "start", "db", "--host", "node-a"], "there is no lab in {}"),
@@ -24,6 +29,84 @@ def test_what_can_t_be_done_is_said_in_a_line(tmp_path, words, message):
     assert result.exit_code == 1
     assert result.output.startswith("Error: " + message.format(tmp_path / "x"))
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["--dir", "{}", "vm", "list"], ["vm", "--dir", "{}", "list"], ["vm", "list", "--dir", "{}"]]
+)
+def test_the_directory_may_stand_before_or_behind_any_part_of_a_command(tmp_path, words):
+    result = CliRunner().invoke(main, [word.format(tmp_path / "x") for word in words])
+    assert result.output.startswith(f"Error: there is no lab in {tmp_path / 'x'}; ")
+
+
+def test_every_command_takes_a_directory():
+    commands = [main]
+    while commands:
+        command = commands.pop()
+        assert any("--dir" in param.opts for param in command.params), command.name
+        commands += getattr(command, "commands", {}).values()
+
+
+@pytest.mark.parametrize("words", [["--dir", "{}", "demo"], ["demo", "--dir", "{}"]])
+def test_the_demo_takes_place_where_it_is_told_to(tmp_path, monkeypatch, words):
+    labs = []
+    monkeypatch.setattr(cli, "run_demo", lambda lab, *, keep: labs.append(lab.directory))
+    assert CliRunner().invoke(main, [word.format(tmp_path) for word in words]).exit_code == 0
+    assert labs == [tmp_path]
+
+
+def test_what_is_printed_to_go_on_with_names_program_and_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(Lab, "up", lambda _lab, **_: None)
+    program = Path(sys.executable).parent / "vmferry-lab"
+    assert program.exists()
+    spaced = tmp_path / "my lab"
+    monkeypatch.setenv("PATH", "/nowhere")
+    said = CliRunner().invoke(main, ["up", "--dir", str(spaced)]).output
+    assert said == f"""go on with:  eval "$({program} --dir '{spaced}' env)"; kubectl get nodes,migpol\n"""
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setenv("VMFERRY_LAB_DIR", str(tmp_path))
+    said = CliRunner().invoke(main, ["up"]).output
+    assert said == 'go on with:  eval "$(vmferry-lab env)"; kubectl get nodes,migpol\n'
+
+
+@pytest.fixture
+def two_hosts(tmp_path, monkeypatch):
+    """A lab of which the record says that it is up with two hosts; nothing runs, so nothing answers."""
+    (tmp_path / "lab.json").write_text('{"hosts": ["node-a", "node-b"], "link": null}')
+    (tmp_path / ".vmferry-lab").touch()
+    (tmp_path / "guests").mkdir()
+    (tmp_path / "guests" / "db.img").touch()
+    monkeypatch.setattr(Lab, "is_up", True)
+    monkeypatch.setattr(lab_module, "find_or_build", lambda _say: None)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["--hosts", "3"], ["--hosts", "1"], ["--link", "55M"]])
+def test_other_hosts_than_a_lab_has_are_refused(two_hosts, words):
+    result = CliRunner().invoke(main, ["up", "--dir", str(two_hosts), *words])
+    assert result.exit_code == 1
+    assert result.output.startswith(
+        f"Error: {two_hosts}: a lab is up there already, with node-a, node-b; run `"
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["--hosts", "2"]])
+def test_the_same_hosts_are_not(two_hosts, monkeypatch, words):
+    monkeypatch.setattr(Lab, "_start_missing", lambda _lab, _say, *, components: None)
+    assert CliRunner().invoke(main, ["up", "--dir", str(two_hosts), *words]).exit_code == 0
+
+
+def test_hosts_that_do_not_answer_are_told_of_and_the_rest_is_shown(two_hosts, capfd):
+    result = CliRunner().invoke(main, ["vm", "list", "--dir", str(two_hosts)])
+    assert (result.exit_code, result.output) == (0, "db  node-a does not answer, node-b does not answer\n")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_guest_is_not_forgotten_while_a_host_does_not_answer(two_hosts):
+    result = CliRunner().invoke(main, ["vm", "remove", "db", "--dir", str(two_hosts)])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: libvirtd of node-a does not answer")
+    assert (two_hosts / "guests" / "db.img").exists()
 
 
 def test_a_size_that_is_none_is_refused(tmp_path):
