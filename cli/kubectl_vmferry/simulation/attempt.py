@@ -157,7 +157,10 @@ class RunningAttempt:
             without_progress=timedelta(seconds=now - max(self._convergence.progress_at, self._steered_at)),
             elapsed=timedelta(seconds=now - self._began),
         )
-        return None if limit is None else GivenUp(outcome=AttemptOutcome.ABORTED, reason=limit)
+        if limit is None:
+            return None
+        self._reports.giving_up(limit)
+        return GivenUp(outcome=AttemptOutcome.ABORTED, reason=limit)
 
     @property
     def _domain(self) -> Domain:

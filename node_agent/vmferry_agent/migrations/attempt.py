@@ -121,37 +121,39 @@ class Attempt:
         self._began_at -= since.total_seconds()
         self._may_be_queued = True
         self._call_error = "the agent was restarted, and no migration runs any more"
-        applied = self._status.applied
-        in_force = desired is not None and applied is not None and applied.revision == desired.revision
-        self._take_over(desired if in_force else None)
-        if desired is not None and desired.technique == MigrationTechnique.POST_COPY:
-            self._parameters.switch_ordered_at = self._clock.monotonic()  # the last thing it did, perhaps
+        self._parameters = self._in_force(when_adopted(self._domain, None, ()))
+        if desired is not None:
+            self._take_over(desired)
         return await self._see_through()
 
-    def _take_over(self, desired: Desired | None) -> None:
-        """Go on from what the earlier process has reported.
-
-        Args:
-            desired: What is wanted still, if that one has carried it out.
-        """
+    def _take_over(self, desired: Desired) -> None:
+        """Go on from what the earlier process has reported."""
         applied, progress, now = self._status.applied, self._status.progress, self._clock.monotonic()
-        refused = {each.parameter for each in applied.errors} if applied else set()
-        self._parameters = self._in_force(when_adopted(self._domain, desired, refused))
-        if desired is not None and applied is not None:
+        if applied is not None and applied.revision == desired.revision:
+            refused = {each.parameter for each in applied.errors}
+            self._parameters = self._in_force(when_adopted(self._domain, desired, refused))
             self._desired = desired
             self._applied_revision = desired.revision
             self._steered_at = self._at(applied.time)
+        if desired.technique == MigrationTechnique.POST_COPY:
+            self._parameters.switch_ordered_at = now  # the last thing that it did, perhaps
+        if self._status.limit_run_into is not None:
+            self._given_up = self._give_up(self._status.limit_run_into)
         if progress is not None:
             self._granted = progress.max_downtime
             self._first_pass_ended_at = self._ramp_began_at(desired, progress)
-        stalling_since, quiet_since = self._status.stalling_since, None
-        if desired is not None and stalling_since is not None:
-            quiet_since = self._at(stalling_since) - desired.stalling_limit.total_seconds()
-        self._convergence = resumed(progress, began_at=self._began_at, now=now, quiet_since=quiet_since)
+        stalling_since = self._status.stalling_since
+        self._convergence = resumed(
+            progress,
+            began_at=self._began_at,
+            now=now,
+            stalling_since=None if stalling_since is None else self._at(stalling_since),
+            limit=desired.stalling_limit,
+        )
 
-    def _ramp_began_at(self, desired: Desired | None, progress: Progress) -> float | None:
+    def _ramp_began_at(self, desired: Desired, progress: Progress) -> float | None:
         """When the first pass must have ended for the ramp to grant what it did: that is never taken back."""
-        ramp = desired.agent_downtime_ramp if desired else None
+        ramp = desired.agent_downtime_ramp
         if ramp is None or progress.max_downtime is None or progress.memory_pass <= 1:
             return None
         since = reached_after(ramp, self._domain.memory, progress.max_downtime)
@@ -337,7 +339,11 @@ class Attempt:
             without_progress=self._since(max(self._convergence.progress_at, self._steered_at)),
             elapsed=self.elapsed,
         )
-        return None if limit is None else GivenUp(outcome=AttemptOutcome.ABORTED, reason=limit)
+        return None if limit is None else self._give_up(limit)
+
+    def _give_up(self, limit: str) -> GivenUp:
+        self._reports.giving_up(limit)
+        return GivenUp(outcome=AttemptOutcome.ABORTED, reason=limit)
 
     async def _leave_running(self) -> None:
         """Let the guest run again that was suspended for this migration and stayed."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.figures import progress
 from vmferry_agent.hypervisor.port import Domain, Sample
-from vmferry_agent.migrations.source_status import SourceStatus
+from vmferry_agent.migrations.source_status import GIVING_UP, SourceStatus
 from vmferry_api.conditions import ConditionType, Status
 from vmferry_api.durations import format_duration
 from vmferry_api.quantities import format_quantity, rounded
@@ -22,6 +22,7 @@ class AttemptReports:
     def __init__(self, name: str, status: SourceStatus) -> None:
         self._name = name
         self._status = status
+        self._giving_up = False
 
     def domain(self, domain: Domain | None) -> None:
         """The VM's state here, and whether post-copy is interrupted."""
@@ -38,7 +39,8 @@ class AttemptReports:
         self, sample: Sample, *, elapsed: timedelta, max_downtime: timedelta | None, in_post_copy: bool
     ) -> None:
         """How far it is."""
-        self._status.set(ConditionType.RUNNING, Status.TRUE, "Migrating", f"{self._name} is leaving")
+        if not self._giving_up:
+            self._status.set(ConditionType.RUNNING, Status.TRUE, "Migrating", f"{self._name} is leaving")
         self._status.advance(
             progress(
                 sample,
@@ -48,6 +50,11 @@ class AttemptReports:
                 in_post_copy=in_post_copy,
             )
         )
+
+    def giving_up(self, limit: str) -> None:
+        """That it is aborted for the limit that it has run into: no order tells that to who comes after."""
+        self._giving_up = True
+        self._status.set(ConditionType.RUNNING, Status.TRUE, GIVING_UP, limit)
 
     def stalling(
         self, convergence: Convergence, limit: timedelta, *, now: float, cap: int | None, in_post_copy: bool

@@ -30,6 +30,8 @@ CONDITIONS = (
     ConditionType.MIGRATION_STALLING,
     ConditionType.POST_COPY_INTERRUPTED,
 )
+GIVING_UP = "GivingUp"
+"""The reason of the condition Running while the agent aborts of its own accord."""
 
 
 class Reporter(Protocol):
@@ -88,6 +90,13 @@ class SourceStatus:
         """Since when it is reported to stall; None: it is not."""
         found = find_condition(self._status.conditions, ConditionType.MIGRATION_STALLING)
         return found.last_transition_time if found is not None and found.status == Status.TRUE else None
+
+    @property
+    def limit_run_into(self) -> str | None:
+        """The limit for which the attempt that runs is aborted."""
+        found = find_condition(self._status.conditions, ConditionType.RUNNING)
+        gives_up = found is not None and (found.status, found.reason) == (Status.TRUE, GIVING_UP)
+        return found.message if found is not None and gives_up else None
 
     async def flush(self) -> None:
         """Wait until it is written (ObjectGoneError: it can't be)."""

@@ -7,8 +7,10 @@ from desired_parameters import desired
 from scripted_hypervisor import sample
 from source_setting import outcome
 
+from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.ramp import ramp_downtime, reached_after
 from vmferry_agent.decisions.resumption import resumed
+from vmferry_agent.hypervisor.port import HypervisorError
 from vmferry_api.conditions import Condition, ConditionType, Status, find_condition
 from vmferry_api.migrations import (
     Applied,
@@ -69,23 +71,34 @@ def under_way(
     )
 
 
+def resumed_from(
+    progress: Progress | None, *, now: float, stalling_since: float | None = None
+) -> Convergence:
+    return resumed(progress, began_at=100, now=100 + now, stalling_since=stalling_since, limit=seconds(10))
+
+
 def test_the_best_and_when_it_was_found_follow_from_the_passes_that_are_told():
-    found = resumed(told((2, 1, 1000), (3, 2, 900), (4, 3, 890)), began_at=100, now=160, quiet_since=None)
+    found = resumed_from(told((2, 1, 1000), (3, 2, 900), (4, 3, 890)), now=9)
     assert (found.best, found.best_at, found.best_pass) == (seconds(0.9), 102, 3)
-    assert (found.progress_at, found.memory_pass) == (102, 4)
+    assert (found.progress_at, found.memory_pass) == (109, 4)
+
+
+def test_it_has_not_got_on_since_the_third_pass_that_brought_nothing():
+    found = resumed_from(told((2, 1, 900), (3, 2, 950), (4, 4, 940), (5, 6, 940), (6, 8, 940)), now=60)
+    assert (found.best_pass, found.progress_at) == (2, 106)
 
 
 def test_what_was_called_stalling_goes_on_stalling_for_as_long():
     passes = [(number, number, 1000 + number % 2 * 100) for number in range(50, 62)]
-    found = resumed(told(*passes), began_at=0, now=62, quiet_since=5)
-    assert (found.best_at, found.progress_at) == (5, 5)
-    assert found.stalling(seconds(57), now=62)
+    found = resumed_from(told(*passes), now=62, stalling_since=120)
+    assert (found.best_at, found.progress_at) == (110, 120)
+    assert found.stalling(seconds(50), now=162)
 
 
 @pytest.mark.parametrize("progress", [None, told()])
 def test_what_is_not_told_begins_anew(progress):
-    found = resumed(progress, began_at=0, now=60, quiet_since=5)
-    assert (found.best, found.progress_at) == (None, 60)
+    found = resumed_from(progress, now=60, stalling_since=120)
+    assert (found.best, found.progress_at) == (None, 160)
 
 
 @pytest.mark.parametrize("step", range(5))
@@ -125,11 +138,23 @@ async def test_a_restarted_agent_goes_on_calling_it_stalling(setting):
 
 async def test_a_restarted_agent_counts_the_time_without_progress_from_when_it_began(setting):
     before = under_way(
-        progress=told(*((n, n, 1000) for n in range(40, 50))), stalling=45, progress_timeout=seconds(50)
+        progress=told(*((n, n, 1000) for n in range(40, 50))), stalling=52, progress_timeout=seconds(50)
     )
     it = setting(before=before)
     it.hypervisor.job = sample(memory_pass=51)
     done = await it.reports(outcome)
+    assert done.attempts[-1].error.startswith("progressTimeout")
+
+
+async def test_the_limit_for_which_the_earlier_process_has_aborted_is_not_forgotten(setting):
+    earlier = setting()
+    earlier.hypervisor.refuse["abort"] = HypervisorError("not yet (libvirt error 55)")
+    earlier.want(desired(progress_timeout=timedelta(milliseconds=50)))
+    await earlier.asks("abort")
+    await earlier.looks()
+    it = setting(before=earlier.reported.replace(desired=desired(), attempts=under_way().attempts))
+    done = await it.reports(outcome)
+    assert outcome(done) == AttemptOutcome.ABORTED
     assert done.attempts[-1].error.startswith("progressTimeout")
 
 
