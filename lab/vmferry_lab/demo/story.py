@@ -20,17 +20,12 @@ class Story:
     _told: set[str] = field(default_factory=set)
 
     def lines(self, migration: VMMigration) -> Iterator[str]:
-        """What is new."""
+        """What is new, in the order in which it happened."""
         status = migration.status
         yield from self._reasons(migration)
-        yield from self._stall(migration)
-        for step in status.steps[self._steps :]:
-            after = _since(migration, step.time)
-            yield f"{after}  step {step.step}: {step.action}   because: {step.trigger}"
-        self._steps = len(status.steps)
-        if status.progress is not None and status.progress != self._progress:
-            self._progress = status.progress
-            yield _figures(status.progress)
+        happened = sorted([*self._figures(migration), *self._stall(migration), *self._taken(migration)])
+        for elapsed, text in happened:
+            yield f"{max(0, round(elapsed.total_seconds())):>4} s  {text}"
         if status.phase != self._phase:
             self._phase = status.phase
             if status.phase is not None and status.phase.terminal:
@@ -49,13 +44,25 @@ class Story:
                 message = f"policy {policy.name}, {policy.why}"
             yield f"{type_}={found.status}: {message}"
 
-    def _stall(self, migration: VMMigration) -> Iterator[str]:
+    def _figures(self, migration: VMMigration) -> Iterator[tuple[timedelta, str]]:
+        progress = migration.status.progress
+        if progress is not None and progress != self._progress:
+            yield progress.elapsed, _figures(progress)
+        self._progress = progress
+
+    def _taken(self, migration: VMMigration) -> Iterator[tuple[timedelta, str]]:
+        steps = migration.status.steps
+        for step in steps[self._steps :]:
+            text = f"step {step.step}: {step.action}   because: {step.trigger}"
+            yield _elapsed(migration, step.time), text
+        self._steps = len(steps)
+
+    def _stall(self, migration: VMMigration) -> Iterator[tuple[timedelta, str]]:
         found = find_condition(migration.status.conditions, ConditionType.MIGRATION_STALLING)
         status = found.status if found else Status.FALSE
         if found is not None and status != self._stalling:
-            after = _since(migration, found.last_transition_time)
             text = found.message if status == Status.TRUE else "it gets on again"
-            yield f"{after}  MigrationStalling={status}: {text}"
+            yield _elapsed(migration, found.last_transition_time), f"MigrationStalling={status}: {text}"
         self._stalling = status
 
 
@@ -63,18 +70,15 @@ def _figures(progress: Progress) -> str:
     needed = "" if progress.needed_downtime is None else format_duration(progress.needed_downtime)
     granted = "" if progress.max_downtime is None else format_duration(progress.max_downtime)
     return (
-        f"{_clock(progress.elapsed)}  pass {progress.memory_pass:<3} {progress.percent:>3} %  "
+        f"pass {progress.memory_pass:<3} {progress.percent:>3} %  "
         f"sent {progress.transferred / 2**20:>4.0f} MiB  needed downtime {needed:>6}  granted {granted:>6}"
     )
 
 
-def _since(migration: VMMigration, moment: datetime) -> str:
+def _elapsed(migration: VMMigration, moment: datetime) -> timedelta:
+    """Since the attempt began."""
     attempts = migration.status.attempts
-    return _clock(moment - attempts[-1].start if attempts else timedelta(0))
-
-
-def _clock(elapsed: timedelta) -> str:
-    return f"{max(0, round(elapsed.total_seconds())):>4} s"
+    return moment - attempts[-1].start if attempts else timedelta(0)
 
 
 def _conclusion(migration: VMMigration) -> str:
