@@ -315,7 +315,8 @@ class Progress(ApiModel):
     elapsed: Duration = Field(description="Since the attempt began.")
     recent: list[PassRecord] = Field(
         default=[],
-        description="The last passes, oldest first: how the needed downtime has changed.",
+        description="How the needed downtime has changed: the second pass, which shows how long the first one "
+        "took, and the last ones.",
         max_length=12,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )

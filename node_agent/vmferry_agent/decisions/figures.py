@@ -10,7 +10,7 @@ from vmferry_api.quantities import rounded
 
 _KIB = 2**10
 RECENT = 12
-"""Passes that are told; the schema allows no more."""
+"""Passes that are told, the first among them; the schema allows no more."""
 
 
 def progress(
@@ -55,7 +55,7 @@ def _recent(
     elapsed: timedelta,
     before: Progress | None,
 ) -> list[PassRecord]:
-    """The last passes, each as its last sample has shown it."""
+    """The first pass and the last ones, each as its last sample has shown it."""
     recent = before.recent if before else []
     if needed is None:
         return recent
@@ -65,7 +65,7 @@ def _recent(
     new = PassRecord(
         memory_pass=memory_pass, elapsed=whole_milliseconds(elapsed), needed_downtime=needed, pending=size
     )
-    return [*recent, new][-RECENT:]
+    return [*recent, new] if len(recent) < RECENT else [recent[0], *recent[2:], new]
 
 
 def _percent(sample: Sample) -> int:

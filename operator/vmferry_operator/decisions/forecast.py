@@ -6,7 +6,7 @@ from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Desired, Forecast, Progress
 from vmferry_api.policies import MigrationPolicySpec
 from vmferry_operator.decisions.actions import Outlook
-from vmferry_operator.decisions.planner import patience
+from vmferry_operator.decisions.planner import in_time
 from vmferry_operator.decisions.situations import Situation
 from vmferry_operator.decisions.trend import Trend, trend
 
@@ -45,8 +45,11 @@ def forecast(
         return None
     granted = desired.max_downtime or progress.max_downtime or timedelta(0)
     deadline = policy.objective.complete_within if policy.objective else None
-    most = patience(situation.passes[0].elapsed, deadline, now - attempt.start)
-    return _steady(_of_pre_copy(seen, granted, most, _next(outlook), now), before)
+    arrives = None
+    if in_time(seen, granted, situation.passes, deadline):
+        left = seen.time_to(granted) or timedelta(0)
+        arrives = max(now, attempt.start + situation.passes[-1].elapsed + left)
+    return _steady(_of_pre_copy(seen, granted, arrives, _next(outlook)), before)
 
 
 def _next(outlook: Outlook) -> tuple[str | None, datetime | None]:
@@ -57,17 +60,13 @@ def _next(outlook: Outlook) -> tuple[str | None, datetime | None]:
 def _of_pre_copy(
     seen: Trend,
     granted: timedelta,
-    most: timedelta,
+    arrives: datetime | None,
     then: tuple[str | None, datetime | None],
-    now: datetime,
 ) -> Forecast:
-    left = seen.time_to(granted)
-    if left is not None and left > most:
-        left = None
     return Forecast(
-        converges=left is not None,
-        floor=seen.floor if left is None else None,
-        completion=None if left is None else _seconds(now + left + seen.needed),
+        converges=arrives is not None,
+        floor=seen.floor if arrives is None else None,
+        completion=None if arrives is None else _seconds(arrives + min(seen.needed, granted)),
         next_action=then[0],
         next_time=then[1],
         why=f"{seen}; granted {format_duration(granted)}",

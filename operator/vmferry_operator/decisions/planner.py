@@ -59,16 +59,24 @@ def next_move(
     return _Planner(objective, desired, steps, situation, attempt, now=now).outlook()
 
 
-def patience(first_pass: timedelta, deadline: timedelta | None, elapsed: timedelta) -> timedelta:
-    """How long it may still take to converge.
+def in_time(
+    seen: Trend, granted: timedelta, passes: Sequence[PassRecord], deadline: timedelta | None
+) -> bool:
+    """Whether it can be expected to get there before waiting has cost too much.
+
+    It does not depend on when it is asked, only on what the passes have shown.
 
     Args:
-        first_pass: How long the first pass took.
+        seen: The trend of the passes.
+        granted: The downtime that the needed one has to fall to.
+        passes: As reported, the first one first.
         deadline: The objective's, since the start of the attempt.
-        elapsed: Since then.
     """
-    most = max(PATIENCE, first_pass * PATIENCE_IN_PASSES)
-    return most if deadline is None else min(most, deadline - elapsed)
+    left = seen.time_to(granted)
+    if left is None:
+        return False
+    patience = max(PATIENCE, passes[0].elapsed * PATIENCE_IN_PASSES)
+    return left <= patience and (deadline is None or passes[-1].elapsed + left <= deadline)
 
 
 class _Planner:
@@ -103,7 +111,7 @@ class _Planner:
             return self._until_deadline()
         if self._objective.post_copy == PostCopyTiming.AFTER_FIRST_PASS and self._has_post_copy():
             return self._move(Action(name=ActionName.SWITCH_TO_POST_COPY), f"the first pass is over ({seen})")
-        if self._granted < self._budget:
+        if self._granted < self._budget and not self._was_refused(set_max_downtime(self._budget)):
             return self._at_preferred(passes, seen)
         return self._at_budget(passes)
 
@@ -207,11 +215,7 @@ class _Planner:
         return any(records.action(step) == action and counts(step) for step in self._steps)
 
     def _will_fit(self, seen: Trend, granted: timedelta, passes: Sequence[PassRecord]) -> bool:
-        time = seen.time_to(granted)
-        if time is None:
-            return False
-        elapsed = self._now - self._attempt.start
-        return time <= patience(passes[0].elapsed, self._objective.complete_within, elapsed)
+        return in_time(seen, granted, passes, self._objective.complete_within)
 
     @property
     def _deadline(self) -> datetime | None:

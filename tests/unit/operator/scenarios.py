@@ -28,9 +28,9 @@ PARAMETERS = ["maxDowntime", "bandwidth", "suspend", "technique"]
 SEEDS = st.integers(0, 2**32)
 
 
-def scenarios(*, deadlines: bool = True) -> st.SearchStrategy[Scenario]:
-    """All that may happen, with or without objectives that are to be reached within some time."""
-    return SEEDS.map(lambda seed: _Lot(Random(seed), deadlines=deadlines).scenario())
+def scenarios() -> st.SearchStrategy[Scenario]:
+    """All that may happen."""
+    return SEEDS.map(lambda seed: _Lot(Random(seed)).scenario())
 
 
 def hopeless() -> st.SearchStrategy[Scenario]:
@@ -39,10 +39,9 @@ def hopeless() -> st.SearchStrategy[Scenario]:
 
 
 class _Lot:
-    def __init__(self, lot: Random, *, ends: bool = False, deadlines: bool = True) -> None:
+    def __init__(self, lot: Random, *, ends: bool = False) -> None:
         self._lot = lot
         self._ends = ends
-        self._deadlines = deadlines
 
     def scenario(self) -> Scenario:
         return Scenario(
@@ -142,7 +141,7 @@ class _Lot:
         }
         if self._chance(0.5):
             objective["preferredDowntime"] = "50ms"
-        if self._deadlines and self._chance(0.5):
+        if self._chance(0.5):
             objective["completeWithin"] = self._seconds(20, 120)
         if "PostCopy" in objective["allow"] and self._chance(0.5):
             objective["postCopy"] = "AfterFirstPass"

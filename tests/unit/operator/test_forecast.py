@@ -66,8 +66,8 @@ def test_one_that_does_not_converge_is_told_with_the_floor_and_the_figures() -> 
     ("needed", "granted", "completion"),
     [
         (FALLING, "500ms", 10),  # it fits: what is left is the downtime itself
-        (FALLING, "250ms", 11),  # 0.25 s more at half a pass, then 0.5 s
-        (FALLING, "1ms", 11),
+        (FALLING, "250ms", 10),  # half a second from the start of the last pass on, then the downtime
+        (FALLING, "1ms", 10),
     ],
 )
 def test_one_that_converges_is_told_with_its_end(needed: list[int], granted: str, completion: float) -> None:

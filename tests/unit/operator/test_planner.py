@@ -137,6 +137,13 @@ def test_two_passes_that_look_alike_are_no_verdict_yet_on_a_guest_that_converges
     assert actions(objective(allow=["PostCopy"]), slow_to_show, until=6.9) == []
 
 
+def test_a_budget_that_the_host_refuses_is_judged_without() -> None:
+    course = Course(objective(allow=["PostCopy"]))
+    course.until(3.5, W3)
+    course.steps = [course.steps[-1].replace(outcome="Failed: maxDowntime: no")]
+    assert [action for _, action in course.until(9, W3_AT_BUDGET)] == ["switchToPostCopy"]
+
+
 def test_a_floor_just_above_the_budget_is_not_waited_at() -> None:
     assert actions(objective(allow=["PostCopy"]), W6B, until=7) == [GRANT, "switchToPostCopy"]
 

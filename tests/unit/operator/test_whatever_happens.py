@@ -51,9 +51,8 @@ def test_deciding_again_on_what_was_just_written_changes_nothing(scenario: Scena
 
 
 @some
-@given(scenario=scenarios(deadlines=False))
+@given(scenario=scenarios())
 def test_how_often_it_is_asked_makes_no_difference_to_what_is_decided(scenario: Scenario) -> None:
-    """But for an objective's deadline: how long it may still take gets less between two reports, too."""
     assert World(scenario, ask_every=0.1).run(60).trail == World(scenario).run(60).trail
 
 
