@@ -69,9 +69,7 @@ class Watch:
             why = "it ended"
             try:
                 asyncio.run(self._operator())
-            except (
-                BaseException
-            ) as error:  # kopf lets a CancelledError out, too; without its watch all is lost
+            except BaseException as error:  # kopf lets a CancelledError out, too
                 why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 _logger.debug("the watch of %s", self._plural, exc_info=error)
             if time.monotonic() - began >= HEALTHY:
