@@ -42,7 +42,7 @@ NODES = 50
 LIMIT = 1e-3
 """Seconds that a decision of the planner may take: all that is decided on a migration that runs."""
 
-LADDER = {
+LADDER: dict[str, object] = {
     "maxDowntime": "50ms",
     "bandwidth": {"perMigration": "100Mi"},
     "steps": [
@@ -53,7 +53,7 @@ LADDER = {
         {"after": {"elapsedPerGiB": "2h"}, "abort": {}},
     ],
 }
-OBJECTIVE = {
+OBJECTIVE: dict[str, object] = {
     "objective": {
         "preferredDowntime": "100ms",
         "maxDowntime": "500ms",
