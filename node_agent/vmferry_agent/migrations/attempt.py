@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vmferry_agent.clock import Clock
@@ -38,6 +39,11 @@ SWITCHING = timedelta(seconds=5)
 could let the guest run on both hosts; so for this long there is none, whatever the domain's state still says."""
 QUEUED = timedelta(seconds=10)
 """So long after its start an attempt whose agent has died may yet begin: libvirt takes the call before the job."""
+
+_LEFT_SUSPENDED = (
+    "it was suspended for this migration and is left so, since the target may run it: look there before "
+    "`virsh resume`"
+)
 
 Order = Callable[[], Desired | GivenUp]
 """What is wanted now: the desired parameters, or the end, and why."""
@@ -84,6 +90,7 @@ class Attempt:
         self._call: asyncio.Task[None] | None = None
         self._call_error: str | None = None
         self._call_failed = False
+        self._stayed_for_certain = False
         self._call_succeeded = False
         self._refusal: str | None = None
         self._may_be_queued = False
@@ -179,6 +186,7 @@ class Attempt:
             self._refusal = str(error)
         except HypervisorError as error:
             self._call_error = str(error)
+            self._stayed_for_certain = not isinstance(error, HypervisorUnreachable)
             self._call_failed = not isinstance(error, MigrationAborted | HypervisorUnreachable)
             _logger.info("%s: the migration's call ended: %s", self._domain.name, error)
         else:
@@ -197,8 +205,7 @@ class Attempt:
                 end, delay = None, next(lost)
                 _logger.warning("%s: %s; again in %.1f s", self._domain.name, error, delay)
             if end is not None:
-                await self._leave_running()
-                return end
+                return await self._leave_running(end)
             await self._wait(delay)
 
     async def _wait(self, delay: float) -> None:
@@ -345,10 +352,15 @@ class Attempt:
         self._reports.giving_up(limit)
         return GivenUp(outcome=AttemptOutcome.ABORTED, reason=limit)
 
-    async def _leave_running(self) -> None:
-        """Let the guest run again that was suspended for this migration and stayed."""
-        if not self._parameters.suspended:
-            return
+    async def _leave_running(self, end: Ended) -> Ended:
+        """Let the guest run again that was suspended for this migration and stayed.
+
+        Where the migration's answer was lost, it may have been switched over by then: the target may run it.
+        """
+        if not self._parameters.suspended or end.outcome == AttemptOutcome.COMPLETED:
+            return end
+        if not self._stayed_for_certain:
+            return replace(end, error=f"{end.error}; {_LEFT_SUSPENDED}")
         for delay in Backoff():
             try:
                 domain = await self._hypervisor.find(self._domain.uuid)
@@ -359,7 +371,8 @@ class Attempt:
                 _logger.warning("%s: can't resume it yet: %s", self._domain.name, error)
                 await asyncio.sleep(delay)
             else:
-                return
+                break
+        return end
 
     def _since(self, moment: float) -> timedelta:
         return timedelta(seconds=self._clock.monotonic() - moment)

@@ -240,6 +240,19 @@ async def test_a_guest_that_was_suspended_for_it_and_stayed_runs_again(setting):
     assert it.hypervisor.was_asked("resume")
 
 
+async def test_a_suspended_guest_that_the_target_may_run_is_left_so_and_told(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.progress)
+    it.want(desired(revision=2, suspend=True))
+    await it.asks("suspend")
+    it.hypervisor.fail(HypervisorUnreachable("client socket is closed"))
+    done = await it.reports(outcome)
+    assert outcome(done) == AttemptOutcome.FAILED
+    assert "the target may run it" in done.attempts[-1].error
+    assert not it.hypervisor.was_asked("resume")
+
+
 async def test_a_guest_that_the_user_had_paused_stays_paused(setting):
     it = setting()
     it.hypervisor.domain = domain(VMState.PAUSED, "User")
