@@ -57,6 +57,11 @@ Duration = Annotated[
 ]
 
 
+def is_duration(value: str) -> str:
+    """The CEL expression of whether a value can be read; the same as parse_duration says of it."""
+    return f"{value}.matches('{PATTERN}')"
+
+
 def duration_rule(field: str, *, least: str = "0s", most: str = "168h", example: str = "10s") -> Rule:
     """The CEL rule of a duration field.
 
@@ -64,7 +69,7 @@ def duration_rule(field: str, *, least: str = "0s", most: str = "168h", example:
     the pattern fails, and would add a conversion error to the one message that helps.
     """
     return Rule(
-        rule=f"self.matches('{PATTERN}') && duration(self) >= duration('{least}')"
+        rule=f"{is_duration('self')} && duration(self) >= duration('{least}')"
         f" && duration(self) <= duration('{most}')",
         message=f"{field} must be a duration such as {example}, from {least} to {most}",
     )

@@ -9,6 +9,7 @@ from pydantic import Field
 from vmferry_api.conditions import Condition
 from vmferry_api.durations import PATTERN, Duration, duration_rule
 from vmferry_api.names import Name, object_name_rule
+from vmferry_api.objective_rules import objective_rules
 from vmferry_api.objects import ApiObject
 from vmferry_api.quantities import Quantity, quantity_rule
 from vmferry_api.schemas import ApiModel, Rule, rules
@@ -347,6 +348,11 @@ class Objective(ApiModel):
             message="postCopy: AfterFirstPass needs PostCopy in allow; add it there, or remove postCopy",
             field_path=".postCopy",
         ),
+        Rule(
+            rule="!has(self.completeWithinPerGiB) || has(self.completeWithin)",
+            message="completeWithinPerGiB is added to completeWithin; give that too",
+            field_path=".completeWithinPerGiB",
+        ),
     )
 
     preferred_downtime: Duration | None = Field(
@@ -360,20 +366,32 @@ class Objective(ApiModel):
         description="Never exceeded in pre-copy: QEMU, which reckons with memory alone, is given a tenth less, "
         "and at least 100ms less (but no less than half of it).",
         json_schema_extra=rules(
-            duration_rule("maxDowntime", least="1ms", most=MAX_DOWNTIME, example="500ms")
+            duration_rule("maxDowntime", least="20ms", most=MAX_DOWNTIME, example="500ms")
         ),
     )
     complete_within: Duration | None = Field(
         default=None,
-        description="The deadline. Absent: none.",
+        description="The deadline, counted from the start of the try, not from a restart within it: by then "
+        "the planner does what ends it for certain, where that is allowed, or else as `otherwise` says. "
+        "Absent: none.",
         json_schema_extra=rules(duration_rule("completeWithin", least="1s", example="10m")),
+    )
+    complete_within_per_gib: Duration | None = Field(
+        default=None,
+        alias="completeWithinPerGiB",
+        description="Added to completeWithin for each GiB of the VM's memory.",
+        json_schema_extra=rules(duration_rule("completeWithinPerGiB", example="15s")),
     )
     allow: list[Technique] = Field(default=[], description="What may be used beyond pre-copy.", max_length=3)
     throttle: Throttle = Field(default=Throttle.GENTLE, description="How hard auto-converge starts.")
     post_copy: PostCopyTiming = Field(
         default=PostCopyTiming.WHEN_NEEDED, description="When post-copy is switched to, where allowed."
     )
-    otherwise: Otherwise = Field(default=Otherwise.ABORT, description="When nothing allowed can reach it.")
+    otherwise: Otherwise = Field(
+        default=Otherwise.ABORT,
+        description="What follows when nothing allowed can reach it. Abort: give up, the VM stays on its source. "
+        "KeepTrying: go on until the VM has moved or is cancelled; progressTimeout is then 0s unless given.",
+    )
 
 
 class PostCopyRecovery(ApiModel):
@@ -433,6 +451,7 @@ class MigrationPolicySpec(ApiModel):
             message="maxDowntime and objective exclude each other: use objective.maxDowntime",
             field_path=".maxDowntime",
         ),
+        *objective_rules(),
         *step_rules(),
         throttle_rule("self.start"),
         *restart_rules(),
@@ -489,10 +508,11 @@ class MigrationPolicySpec(ApiModel):
         "long; 0s: never.",
         json_schema_extra=rules(duration_rule("stallingLimit")),
     )
-    progress_timeout: Duration = Field(
-        default=timedelta(seconds=150),
-        description="The agent alone aborts when there was no progress and no new revision for so long, also "
-        "with the operator or the API server away (KubeVirt's progressTimeout); 0s: never.",
+    progress_timeout: Duration | None = Field(
+        default=None,
+        description="The agent alone aborts when the best needed downtime has not fallen and there was no new "
+        "revision for so long, also with the operator or the API server away; 0s: never. Default: 150s; 0s "
+        "where the objective says otherwise: KeepTrying.",
         json_schema_extra=rules(duration_rule("progressTimeout", example="150s")),
     )
     timeout: Timeout | None = Field(

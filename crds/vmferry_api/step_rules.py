@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from vmferry_api.durations import PATTERN
+from vmferry_api.durations import is_duration
 from vmferry_api.quantities import in_cel, is_quantity
 from vmferry_api.schemas import Rule
 
@@ -22,7 +22,7 @@ def step_rules() -> tuple[Rule, ...]:
     cap = "self.bandwidth.perMigration"
     return (
         Rule(
-            rule=f"!has(self.steps) || !has(self.stallingLimit) || !{_is_duration('self.stallingLimit')}"
+            rule=f"!has(self.steps) || !has(self.stallingLimit) || !{is_duration('self.stallingLimit')}"
             " || duration(self.stallingLimit) > duration('0s') || !self.steps.exists(s, has(s.after.stalled))",
             message="stallingLimit: 0s turns the detection of stalling off, so that steps after `stalled` would "
             "never be taken; set a stallingLimit or use other triggers",
@@ -60,7 +60,7 @@ def step_rules() -> tuple[Rule, ...]:
         ),
         Rule(
             rule="!has(self.minStepInterval) || !(has(self.objective) || has(self.agentDowntimeRamp))"
-            f" || !{_is_duration('self.minStepInterval')} || duration(self.minStepInterval) <= duration('0s')",
+            f" || !{is_duration('self.minStepInterval')} || duration(self.minStepInterval) <= duration('0s')",
             message="minStepInterval is for steps: objective and agentDowntimeRamp keep a pace of their own; "
             "remove it",
             field_path=".minStepInterval",
@@ -84,12 +84,8 @@ def _once(action: str) -> str:
     return f"self.steps.all(i, s, !has(s.after.stalled) || !has(s.{action}) || !{earlier})"
 
 
-def _is_duration(value: str) -> str:
-    return f"{value}.matches('{PATTERN}')"
-
-
 def _longer(one: str, other: str) -> str:
-    given = f"{_is_duration(one)} && {_is_duration(other)}"
+    given = f"{is_duration(one)} && {is_duration(other)}"
     return f"(!({given}) || duration({one}) > duration({other}))"
 
 

@@ -61,6 +61,7 @@ GOOD = {
             "preferredDowntime": "100ms",
             "maxDowntime": "500ms",
             "completeWithin": "10m",
+            "completeWithinPerGiB": "15s",
             "allow": ["AutoConverge", "PostCopy", "Suspend"],
             "throttle": "Hard",
             "postCopy": "AfterFirstPass",
@@ -131,6 +132,22 @@ GOOD = {
             *({"after": STALLED, "setMaxDowntime": f"{200 + n}ms"} for n in range(8)),
             *({"after": STALLED, "setBandwidth": f"{2 + n}Mi"} for n in range(8)),
         ),
+    },
+    "an objective that keeps trying needs no detection of stalling": {
+        "stallingLimit": "0s",
+        "objective": {"maxDowntime": "20ms", "otherwise": "KeepTrying"},
+    },
+    "a bound beyond the deadline": {
+        "timeout": {"base": "10m"},
+        "objective": {"maxDowntime": "1s", "completeWithin": "10m", "completeWithinPerGiB": "15s"},
+    },
+    "a bound that grows with the VM": {
+        "timeout": {"base": "1m", "perGiB": "30s"},
+        "objective": {"maxDowntime": "1s", "completeWithin": "10m"},
+    },
+    "no bound": {
+        "timeout": {"base": "0s"},
+        "objective": {"maxDowntime": "1s", "completeWithin": "10m"},
     },
     "stalling off, and no step that waits for it": {
         "stallingLimit": "0s",
@@ -309,6 +326,23 @@ BAD = [
     (
         {"objective": {"maxDowntime": "1s", "completeWithin": "0s"}},
         "completeWithin must be a duration such as 10m",
+    ),
+    (
+        {"objective": {"maxDowntime": "1s", "completeWithin": "10m", "completeWithinPerGiB": "x"}},
+        "completeWithinPerGiB must be a duration such as 15s",
+    ),
+    (
+        {"objective": {"maxDowntime": "1s", "completeWithinPerGiB": "15s"}},
+        "completeWithinPerGiB is added to completeWithin; give that too",
+    ),
+    ({"objective": {"maxDowntime": "19ms"}}, "maxDowntime must be a duration such as 500ms, from 20ms to"),
+    (
+        {"stallingLimit": "0s", "objective": {"maxDowntime": "1s"}},
+        "stallingLimit: 0s turns the detection of stalling off, without which an objective never gives up",
+    ),
+    (
+        {"timeout": {"base": "5m"}, "objective": {"maxDowntime": "1s", "completeWithin": "10m"}},
+        "timeout.base ends an attempt before objective.completeWithin",
     ),
     ({"objective": {"maxDowntime": "1s", "preferredDowntime": "x"}}, "preferredDowntime must be a duration"),
     ({"objective": {"maxDowntime": "1s", "allow": ["Magic"]}}, "Unsupported value"),

@@ -9,6 +9,7 @@ from vmferry_api.policies import (
     AutoConverge,
     MigrationPolicySpec,
     Objective,
+    Otherwise,
     StartOptions,
     Technique,
     Throttle,
@@ -22,7 +23,10 @@ from vmferry_operator.decisions.situations import GIB, Situation
 
 DEFAULT_MAX_DOWNTIME = timedelta(milliseconds=300)
 """QEMU's own."""
+DEFAULT_PROGRESS_TIMEOUT = timedelta(seconds=150)
 PART = 0.9
+LEAST = timedelta(milliseconds=1)
+"""Zero would mean never."""
 RESERVE = timedelta(milliseconds=100)
 """So much of an objective's maxDowntime is not granted: QEMU reckons with memory alone and by a rate that
 fluctuates. The state of the devices and the start on the target come on top (84 ms were seen on a busy host)."""
@@ -77,7 +81,7 @@ def parameters(
         post_copy_bandwidth=policy.bandwidth.post_copy if policy.bandwidth else None,
         start=start,
         stalling_limit=policy.stalling_limit,
-        progress_timeout=policy.progress_timeout,
+        progress_timeout=progress_timeout(policy),
         timeout=total_timeout(policy.timeout, situation.memory),
         report_every=report_every,
         reason=current.reason if current else "the policy's start",
@@ -106,7 +110,7 @@ def base_downtime(policy: MigrationPolicySpec) -> timedelta:
 def budget(objective: Objective) -> timedelta:
     """The most that QEMU is given, so that the real downtime stays within the objective's."""
     most = objective.max_downtime
-    return whole_milliseconds(max(most / 2, min(most * PART, most - RESERVE)))
+    return max(LEAST, whole_milliseconds(max(most / 2, min(most * PART, most - RESERVE))))
 
 
 def highest_downtime(policy: MigrationPolicySpec) -> timedelta:
@@ -167,6 +171,15 @@ def keeps_post_copy_open(
     """
     parallel = start is not None and start.parallel_connections is not None
     return allows_post_copy(policy) or (situation.post_copy_possible and not parallel)
+
+
+def progress_timeout(policy: MigrationPolicySpec) -> timedelta:
+    """When the agent aborts for want of progress; zero: never."""
+    if policy.progress_timeout is not None:
+        return policy.progress_timeout
+    objective = policy.objective
+    keeps_trying = objective is not None and objective.otherwise is Otherwise.KEEP_TRYING
+    return timedelta(0) if keeps_trying else DEFAULT_PROGRESS_TIMEOUT
 
 
 def total_timeout(timeout: Timeout | None, memory: int | None) -> timedelta | None:

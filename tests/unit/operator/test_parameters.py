@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from migrations_in_words import policy
 from worlds import Event, Guest, Scenario, World
 
-from vmferry_operator.decisions.parameters import budget
+from vmferry_operator.decisions.parameters import budget, progress_timeout
 
 MI = 2**20
 STALLED = {"stalled": "1s"}
@@ -93,3 +94,24 @@ def test_every_edit_is_one_revision_that_names_what_it_changes() -> None:
     world = edited(LADDER, {**LADDER, "maxDowntime": "900ms", "progressTimeout": "20s"})
     assert world.desired.revision == 4
     assert world.desired.reason == "the policy now says so: maxDowntime, stallingLimit, progressTimeout"
+
+
+TRYING = {"objective": {"maxDowntime": "500ms", "otherwise": "KeepTrying"}}
+GIVING_UP = {"objective": {"maxDowntime": "500ms"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({}, 150),
+        (LADDER, 150),
+        (GIVING_UP, 150),
+        (TRYING, 0),
+        ({**TRYING, "progressTimeout": "20s"}, 20),
+        ({"progressTimeout": "0s"}, 0),
+    ],
+)
+def test_who_keeps_trying_is_not_given_up_for_want_of_progress_unless_told_to(
+    spec: dict[str, object], seconds: int
+) -> None:
+    assert progress_timeout(policy(**spec).spec) == timedelta(seconds=seconds)
