@@ -64,7 +64,9 @@ class Outlook:
     check_again: datetime | None = None
     """When to look again; None: nothing waits for the clock."""
     next_action: str | None = None
-    """What would be done then, in words."""
+    """What will be done next if it goes on like this, in words."""
+    next_time: datetime | None = None
+    """When; None: as soon as a report calls for it."""
 
 
 def action_of(step: Step) -> Action:

@@ -6,9 +6,10 @@ from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Desired, Forecast, Progress
 from vmferry_api.policies import MigrationPolicySpec
 from vmferry_operator.decisions.actions import Outlook
+from vmferry_operator.decisions.deadline import deadline
 from vmferry_operator.decisions.planner import in_time
 from vmferry_operator.decisions.situations import Situation
-from vmferry_operator.decisions.trend import Trend, trend
+from vmferry_operator.decisions.trend import Trend, over_one_link, trend
 
 FIRST_PASS_TO_TELL = 3
 """From then on two passes can be compared."""
@@ -40,13 +41,13 @@ def forecast(
         return None
     if situation.in_post_copy:
         return _steady(_of_post_copy(progress, now), before)
-    seen = trend(situation.passes)
+    seen = trend(over_one_link(situation.passes))
     if seen is None or situation.memory_pass < FIRST_PASS_TO_TELL:
         return None
     granted = desired.max_downtime or progress.max_downtime or timedelta(0)
-    deadline = policy.objective.complete_within if policy.objective else None
+    limit = None if policy.objective is None else deadline(policy.objective, situation, attempt)
     arrives = None
-    if in_time(seen, granted, situation.passes, deadline):
+    if in_time(seen, granted, situation.passes, attempt, limit):
         left = seen.time_to(granted) or timedelta(0)
         arrives = max(now, attempt.start + situation.passes[-1].elapsed + left)
     return _steady(_of_pre_copy(seen, granted, arrives, _next(outlook)), before)
@@ -54,7 +55,7 @@ def forecast(
 
 def _next(outlook: Outlook) -> tuple[str | None, datetime | None]:
     """What will be done, and when; a move is done already, and stands in the audit trail."""
-    return outlook.next_action, outlook.check_again if outlook.next_action else None
+    return outlook.next_action, outlook.next_time
 
 
 def _of_pre_copy(

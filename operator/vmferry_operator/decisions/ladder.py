@@ -60,7 +60,7 @@ def next_step(
     if not waits:
         return Outlook()
     at, text = min(waits)
-    return Outlook(check_again=at, next_action=text)
+    return Outlook(check_again=at, next_action=text, next_time=at)
 
 
 def behind(step: Step, desired: Desired, steps: Sequence[StepRecord], situation: Situation) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Attempt, Desired, PassRecord, StepRecord
 from vmferry_api.policies import Objective, Otherwise, PostCopyTiming, StartOptions, Technique
+from vmferry_api.quantities import format_quantity
 from vmferry_operator.decisions import records
 from vmferry_operator.decisions.actions import (
     Action,
@@ -20,9 +21,10 @@ from vmferry_operator.decisions.actions import (
     restart,
     set_max_downtime,
 )
+from vmferry_operator.decisions.deadline import Deadline, deadline
 from vmferry_operator.decisions.parameters import THROTTLES, budget
 from vmferry_operator.decisions.situations import Situation
-from vmferry_operator.decisions.trend import WINDOW, Trend, trend
+from vmferry_operator.decisions.trend import WINDOW, Trend, over_one_link, trend
 
 JUDGE_AFTER = timedelta(seconds=2.5)
 """Time since the first pass before anything is called hopeless, and a pass must have ended at the full budget."""
@@ -60,7 +62,11 @@ def next_move(
 
 
 def in_time(
-    seen: Trend, granted: timedelta, passes: Sequence[PassRecord], deadline: timedelta | None
+    seen: Trend,
+    granted: timedelta,
+    passes: Sequence[PassRecord],
+    attempt: Attempt,
+    deadline: Deadline | None,
 ) -> bool:
     """Whether it can be expected to get there before waiting has cost too much.
 
@@ -70,13 +76,15 @@ def in_time(
         seen: The trend of the passes.
         granted: The downtime that the needed one has to fall to.
         passes: As reported, the first one first.
-        deadline: The objective's, since the start of the attempt.
+        attempt: The attempt that runs.
+        deadline: The objective's.
     """
     left = seen.time_to(granted)
     if left is None:
         return False
     patience = max(PATIENCE, passes[0].elapsed * PATIENCE_IN_PASSES)
-    return left <= patience and (deadline is None or passes[-1].elapsed + left <= deadline)
+    arrives = attempt.start + passes[-1].elapsed + left
+    return left <= patience and (deadline is None or arrives <= deadline.at)
 
 
 class _Planner:
@@ -100,13 +108,13 @@ class _Planner:
         self._now = now
         self._budget = budget(objective)
         self._granted = desired.max_downtime or self._budget
+        self._deadline = deadline(objective, situation, attempt)
 
     def outlook(self) -> Outlook:
-        passes = self._situation.passes
-        if self._deadline is not None and self._now >= self._deadline:
-            within = format_duration(self._objective.complete_within or timedelta(0))
-            return self._without_waiting(f"completeWithin {within} is over")
+        passes = over_one_link(self._situation.passes)
         seen = trend(passes)
+        if self._deadline is not None and self._now >= self._deadline.at:
+            return self._overdue(self._deadline, seen)
         if seen is None or seen.needed <= self._granted:
             return self._until_deadline()
         if self._objective.post_copy == PostCopyTiming.AFTER_FIRST_PASS and self._has_post_copy():
@@ -117,12 +125,12 @@ class _Planner:
 
     def _at_preferred(self, passes: Sequence[PassRecord], seen: Trend) -> Outlook:
         """The preferred downtime holds while it can be expected to do; then the budget is granted, once."""
-        if seen.ratio is None or self._will_fit(seen, self._granted, passes):
+        if seen.ratio is None or self._will_fit(seen, self._granted):
             return self._until_deadline("grant the budget if it does not get there")
         if seen.needed > self._budget * BEYOND_PROBING:
             if len(passes) < WINDOW and passes[-1].elapsed - passes[0].elapsed < JUDGE_AFTER:
                 return self._until_deadline("judge the needed downtime")
-            if not self._will_fit(seen, self._budget, passes):
+            if not self._will_fit(seen, self._budget):
                 return self._hopeless(f"{seen}: too far above the budget of {format_duration(self._budget)}")
         return self._move(
             set_max_downtime(self._budget),
@@ -138,7 +146,7 @@ class _Planner:
         judge_at = max(self._begin(passes[0]) + JUDGE_AFTER, since + AT_BUDGET)
         if self._now < judge_at:
             return self._until_deadline("judge the needed downtime at the full budget", at=judge_at)
-        if self._will_fit(seen, self._granted, passes):
+        if self._will_fit(seen, self._granted):
             return self._until_deadline()
         return self._hopeless(f"not converging to the budget of {format_duration(self._granted)} ({seen})")
 
@@ -168,7 +176,8 @@ class _Planner:
         last = self._last_resort()
         if last is None:
             return self._until_deadline()
-        if self._situation.stalling_since is None:
+        detects = self._desired.stalling_limit > timedelta(0)
+        if detects and self._situation.stalling_since is None:
             return self._until_deadline(f"{last.name} once it is stalling")
         return self._move(last, why)
 
@@ -181,14 +190,45 @@ class _Planner:
             pressing = progress is None or (progress.throttle or 0) < FULL_THROTTLE
             return self._until_deadline("auto-converge presses harder") if pressing else None
         again = restart(StartOptions(auto_converge=THROTTLES[self._objective.throttle]))
-        if self._was_done(again) or self._situation.in_post_copy:
+        if self._was_done(again) or not self._has_time_for_a_first_pass:
             return None
         return self._move(again, why)
 
-    def _without_waiting(self, why: str) -> Outlook:
-        """The deadline has passed: what ends it for certain, where that is allowed."""
-        last = Action(name=ActionName.SWITCH_TO_POST_COPY) if self._has_post_copy() else self._last_resort()
-        return Outlook() if last is None else self._move(last, why)
+    @property
+    def _has_time_for_a_first_pass(self) -> bool:
+        passes = self._situation.passes
+        if self._deadline is None or not passes:
+            return True
+        return self._begin(passes[-1]) + passes[0].elapsed < self._deadline.at
+
+    def _overdue(self, deadline: Deadline, seen: Trend | None) -> Outlook:
+        """The deadline has passed: what ends it for certain, unless it is about to end by itself.
+
+        Not before the first pass is over: all memory must be sent once, whatever is done.
+        """
+        arrives = self._arrives(seen)
+        if arrives is not None and arrives <= deadline.soon_after and self._now < deadline.soon_after:
+            return Outlook(check_again=deadline.soon_after)
+        last = self._at_the_deadline()
+        if last is None:
+            return Outlook()
+        if seen is None and last.name != ActionName.ABORT:
+            return Outlook(next_action=f"{last.name} after the first pass")
+        return self._move(last, f"{deadline} is over" + (f" ({seen})" if seen else ""))
+
+    def _arrives(self, seen: Trend | None) -> datetime | None:
+        """When it will fit, or the first pass will be over; None: not to be expected, or not known."""
+        if seen is not None:
+            left = seen.time_to(self._granted)
+            return None if left is None else self._begin(self._situation.passes[-1]) + left
+        progress = self._situation.progress
+        if progress is None or not progress.bandwidth or progress.memory_pass == 0:
+            return None
+        left = timedelta(seconds=progress.remaining / progress.bandwidth)
+        return self._attempt.start + progress.elapsed + left
+
+    def _at_the_deadline(self) -> Action | None:
+        return Action(name=ActionName.SWITCH_TO_POST_COPY) if self._has_post_copy() else self._last_resort()
 
     def _last_resort(self) -> Action | None:
         suspend = Action(name=ActionName.SUSPEND)
@@ -214,18 +254,22 @@ class _Planner:
     def _recorded(self, action: Action, counts: Callable[[StepRecord], bool]) -> bool:
         return any(records.action(step) == action and counts(step) for step in self._steps)
 
-    def _will_fit(self, seen: Trend, granted: timedelta, passes: Sequence[PassRecord]) -> bool:
-        return in_time(seen, granted, passes, self._objective.complete_within)
-
-    @property
-    def _deadline(self) -> datetime | None:
-        within = self._objective.complete_within
-        return None if within is None else self._attempt.start + within
+    def _will_fit(self, seen: Trend, granted: timedelta) -> bool:
+        return in_time(seen, granted, self._situation.passes, self._attempt, self._deadline)
 
     def _move(self, action: Action, trigger: str) -> Outlook:
-        return Outlook(move=Move(action=action, trigger=trigger))
+        share = self._desired.share
+        at_share = f", at a share of {format_quantity(share)}" if share is not None else ""
+        return Outlook(move=Move(action=action, trigger=trigger + at_share))
 
     def _until_deadline(self, next_action: str | None = None, *, at: datetime | None = None) -> Outlook:
         """Nothing now; the next report may change it, and the deadline will."""
-        times = [moment for moment in (at, self._deadline) if moment is not None]
-        return Outlook(check_again=min(times, default=None), next_action=next_action)
+        if self._deadline is None:
+            return Outlook(check_again=at, next_action=next_action, next_time=at)
+        again = self._deadline.at if at is None else min(at, self._deadline.at)
+        if next_action is not None:
+            return Outlook(check_again=again, next_action=next_action, next_time=at)
+        last = self._at_the_deadline()
+        if last is None:
+            return Outlook(check_again=again)
+        return Outlook(check_again=again, next_action=f"{last.name} if not done by then", next_time=again)

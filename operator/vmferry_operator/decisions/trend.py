@@ -7,6 +7,8 @@ from datetime import timedelta
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import PassRecord
 
+SAME_BANDWIDTH = 0.25
+"""More than the hiccups of what QEMU measures over 100 ms, less than what another migration takes or leaves."""
 WINDOW = 5
 """Passes that are looked at: a lucky outlier must not count for ever."""
 
@@ -61,6 +63,23 @@ def trend(passes: Sequence[PassRecord]) -> Trend | None:
         floor=values[1] if len(values) > 2 else values[0],  # noqa: PLR2004 - of two, the lower
         passes=len(window),
     )
+
+
+def over_one_link(passes: Sequence[PassRecord]) -> Sequence[PassRecord]:
+    """The last passes that had about the same bandwidth: what they show says nothing of another one."""
+    for place in range(len(passes) - 1, 0, -1):
+        if not _same_bandwidth(passes[place - 1], passes[-1]):
+            return passes[place:]
+    return passes
+
+
+def _same_bandwidth(one: PassRecord, other: PassRecord) -> bool:
+    rates = [
+        each.pending / each.needed_downtime.total_seconds()
+        for each in (one, other)
+        if each.pending and each.needed_downtime
+    ]
+    return len(rates) < 2 or abs(rates[0] - rates[1]) <= SAME_BANDWIDTH * rates[1]  # noqa: PLR2004 - not both told
 
 
 def _fall(first: PassRecord, last: PassRecord) -> float | None:

@@ -92,7 +92,7 @@ def test_in_post_copy_the_end_follows_from_what_is_left() -> None:
     assert (found.converges, found.completion) == (True, after(15))
 
 
-NEXT = Outlook(check_again=after(30), next_action="abort")
+NEXT = Outlook(check_again=after(30), next_action="abort", next_time=after(30))
 DONE = Outlook(move=Move(action=Action(name=ActionName.ABORT), trigger="t"))
 
 
@@ -102,6 +102,11 @@ DONE = Outlook(move=Move(action=Action(name=ActionName.ABORT), trigger="t"))
         (NOTHING_DUE, None, None),
         (NEXT, "abort", after(30)),
         (Outlook(check_again=after(3)), None, None),
+        (
+            Outlook(check_again=after(3), next_action="abort once it is stalling"),
+            "abort once it is stalling",
+            None,
+        ),
         (DONE, None, None),
     ],
 )

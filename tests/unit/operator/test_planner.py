@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from migrations_in_words import GIB, after, first_desired, migration, policy, running
+from migrations_in_words import GIB, NOW, after, first_desired, migration, policy, running
 
 from vmferry_api.migrations import (
     Applied,
+    Attempt,
+    AttemptOutcome,
     Desired,
     DesiredState,
     MigrationTechnique,
@@ -17,10 +19,12 @@ from vmferry_api.migrations import (
     StepRecord,
 )
 from vmferry_api.policies import MigrationPolicySpec
+from vmferry_operator.decisions.parameters import budget
 from vmferry_operator.decisions.plan import Plan, plan
 from vmferry_operator.decisions.situations import situation
-from vmferry_operator.decisions.trend import trend
+from vmferry_operator.decisions.trend import over_one_link, trend
 
+MIB = 2**20
 Passes = list[tuple[float, float]]
 """For each pass from the second on: the seconds after the start when it began, and the needed downtime in ms."""
 
@@ -59,6 +63,8 @@ class Course:
         self.steps: list[StepRecord] = []
         self.throttle: int | None = None
         self.stalling_since: float | None = None
+        self.remaining = 0
+        self.share: int | None = None
 
     def at(self, seconds: float, passes: Passes) -> Plan:
         """One decision."""
@@ -66,9 +72,10 @@ class Course:
         progress = Progress(
             percent=90,
             memory_pass=len(told) + 1,
-            remaining=0,
+            remaining=self.remaining,
             transferred=0,
             total=GIB,
+            bandwidth=50 * MIB,
             throttle=self.throttle,
             needed_downtime=told[-1].needed_downtime if told else None,
             elapsed=timedelta(seconds=seconds),
@@ -77,7 +84,13 @@ class Course:
         applied = Applied(revision=self.desired.revision, attempt=1, time=after(seconds))
         status = running(stalling_since=self.stalling_since).replace(progress=progress, applied=applied)
         made = plan(
-            self.spec, self.desired, applied, self.steps, situation(migration(status)), now=after(seconds)
+            self.spec,
+            self.desired,
+            applied,
+            self.steps,
+            situation(migration(status)),
+            now=after(seconds),
+            share=lambda _: self.share,
         )
         self.desired, self.steps = made.desired, list(made.steps)
         return made
@@ -211,9 +224,99 @@ def test_auto_converge_that_an_edit_allows_takes_one_restart() -> None:
 )
 def test_at_the_deadline_what_ends_it_is_done(words: dict[str, object], action: str | None) -> None:
     course = Course(objective(completeWithin="20s", **words))
-    assert course.at(4, W2).outlook.check_again == after(20)
-    made = course.at(20, W2)
+    before = course.at(2.5, W3).outlook
+    assert before.check_again == after(20)
+    made = course.at(20, W3)
     assert (made.steps[-1].action if made.steps else None) == action
+
+
+def test_what_will_be_done_at_the_deadline_is_told_with_its_time() -> None:
+    course = Course(objective(completeWithin="60s", allow=["Suspend"]))
+    told = course.at(2.5, W1).outlook
+    assert (told.next_action, told.next_time) == ("suspend if not done by then", after(60))
+    waits = course.at(3.0, W3[:1]).outlook
+    assert (waits.next_action, waits.next_time) == ("grant the budget if it does not get there", None)
+
+
+def test_the_deadline_grows_with_the_guest_s_memory() -> None:
+    spec = objective(completeWithin="20s", completeWithinPerGiB="10s")
+    assert Course(spec).at(2.5, W1).outlook.check_again == after(30)
+
+
+def test_what_is_about_to_arrive_is_let_arrive() -> None:
+    course = Course(objective(completeWithin="10s"))
+    late = course.at(10, W2)
+    assert (late.steps, late.outlook.check_again) == ([], after(40))
+    assert course.at(40, W2).steps[-1].action == "abort"
+
+
+@pytest.mark.parametrize(
+    ("words", "remaining", "action"),
+    [
+        ({}, 30 * 50 * MIB, None),
+        ({}, 60 * 50 * MIB, "abort"),
+        ({"allow": ["PostCopy"]}, 60 * 50 * MIB, None),
+        ({"allow": ["Suspend"]}, 60 * 50 * MIB, None),
+        ({"otherwise": "KeepTrying"}, 60 * 50 * MIB, None),
+    ],
+    ids=["about to be over", "far from it", "post-copy gains nothing", "nor does a pause", "keeps trying"],
+)
+def test_a_first_pass_that_outlasts_the_deadline_is_left_to_its_end_or_given_up(
+    words: dict[str, object], remaining: int, action: str | None
+) -> None:
+    course = Course(objective(completeWithin="100s", **words))
+    course.remaining = remaining
+    made = course.at(100, [])
+    assert (made.steps[-1].action if made.steps else None) == action
+
+
+def test_a_restart_has_its_try_s_deadline() -> None:
+    first = Attempt(number=1, start=NOW, end=after(30), outcome=AttemptOutcome.RESTARTED)
+    status = running(attempts=[first, Attempt(number=2, start=after(30))])
+    spec = objective(completeWithin="60s")
+    desired = first_desired(spec).replace(attempt=2)
+    made = plan(spec, desired, None, [], situation(migration(status)), now=after(31))
+    assert made.outlook.check_again == after(60)
+
+
+def test_a_restart_that_could_not_even_send_the_memory_in_time_is_none() -> None:
+    course = Course(objective(completeWithin="20s"))
+    course.until(8, W3_AT_BUDGET)
+    course.spec = objective(completeWithin="10s", allow=["AutoConverge"])
+    course.stalling_since = 5
+    assert course.at(8.5, W3_AT_BUDGET).steps[-1].action == "abort"
+
+
+def test_without_a_detection_of_stalling_the_verdict_is_enough() -> None:
+    spec = objective().replace(stalling_limit=timedelta(0))
+    assert actions(spec, W3_AT_BUDGET, until=8) == [GRANT, "abort"]
+
+
+def test_what_was_seen_at_another_bandwidth_is_no_evidence() -> None:
+    """A share of a node's bandwidth that has grown: what looked hopeless may converge now."""
+    at_50, at_400 = [(3, 4000), (7, 4000), (11, 4000)], [(15, 500), (15.5, 480)]
+    seen = [
+        each.replace(pending=int(each.needed_downtime.total_seconds() * rate * MIB))
+        for rate, passes in ((50, at_50), (400, at_400))
+        for each in records(passes)
+    ]
+    assert [each.elapsed.total_seconds() for each in over_one_link(seen)] == [15, 15.5]
+    assert over_one_link(seen[:3]) == seen[:3]
+
+
+def test_a_decision_at_a_share_says_so() -> None:
+    course = Course(objective())
+    course.share = 20 * MIB
+    course.until(3, W3)
+    assert "at a share of 20Mi" in course.at(3.5, W3).steps[-1].trigger
+
+
+@pytest.mark.parametrize(
+    ("most", "granted"),
+    [("2s", 1800), ("1s", 900), ("500ms", 400), ("300ms", 200), ("100ms", 50), ("1ms", 1)],
+)
+def test_the_budget_leaves_a_reserve_and_is_never_nothing(most: str, granted: int) -> None:
+    assert budget(policy(objective={"maxDowntime": most}).spec.objective) == timedelta(milliseconds=granted)
 
 
 def test_a_burst_is_not_hopeless_if_it_ends_before_the_verdict() -> None:
