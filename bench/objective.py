@@ -39,13 +39,14 @@ POLICIES: dict[str, dict[str, object]] = {
     "ovirt-post-copy": _preset("post-copy"),
     "objective-gentle": _objective(allow=["AutoConverge"], throttle="Gentle"),
     "objective-hard": _objective(allow=["AutoConverge"], throttle="Hard"),
+    "objective-1s": _objective(maxDowntime="1s"),
     "objective-post-copy": _objective(allow=["PostCopy"]),
     "objective-post-copy-at-once": _objective(allow=["PostCopy"], postCopy="AfterFirstPass"),
 }
 """`plain` is what libvirt does with a bandwidth and QEMU's 300 ms, and nobody looking on."""
 WORKLOADS = (LARGE, HOPELESS, JUST_ABOVE, BORDERLINE, BURSTS, IDLE)
 """The longest first."""
-NEVER_ENDS = {("plain", each.name) for each in (HOPELESS, JUST_ABOVE, LARGE)}
+NEVER_ENDS = {("plain", each.name) for each in (HOPELESS, JUST_ABOVE, LARGE)} | {("objective-1s", LARGE.name)}
 
 
 def bound(workload: Workload) -> float:

@@ -6,12 +6,12 @@ their medians count: a run lasts seconds, and the machine has other things to do
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from measured_runs import LINK, Job, Lanes, Run, median
-from objective import INTO_BURST, POLICIES
+from objective import POLICIES, bound
 from vmferry_lab.fixtures import new_lab
 from vmferry_lab.guests.workloads import BORDERLINE, BURSTS, HOPELESS, IDLE, JUST_ABOVE, LARGE, Workload
 
@@ -20,8 +20,11 @@ pytestmark = pytest.mark.timeout(1200)  # the first test waits for all of the fi
 MOST_RUNS = 3
 PLAIN, OVIRT = "plain", "ovirt-minimal-downtime"
 GENTLE, HARD, POST_COPY = "objective-gentle", "objective-hard", "objective-post-copy"
+AT_ONCE, ONE_SECOND = "objective-post-copy-at-once", "objective-1s"
 EASY, HOPELESS_ONES = (IDLE, BORDERLINE, BURSTS), (LARGE, HOPELESS, JUST_ABOVE)
-MAX_DOWNTIME = 0.5
+PREFERRED, MAX_DOWNTIME = 0.3, 0.5
+INTO_BURST = 3.0
+"""So far into a burst of 6 s a bursty guest starts: one that outlasts the verdict looks like a hopeless guest."""
 
 
 class Measured:
@@ -38,14 +41,20 @@ class Measured:
     def of(self, workload: Workload, policy: str) -> list[Run]:
         return self._runs[workload.name, policy]
 
-    def seconds(self, workload: Workload, policy: str) -> float:
-        return median(self.of(workload, policy), lambda run: run.seconds)
-
-    def excess(self, workload: Workload, policy: str, other: str, *, ratio: float, slack: float = 0) -> float:
-        """Seconds by which a policy misses a ratio to another one's time."""
+    def excess(
+        self,
+        workload: Workload,
+        policy: str,
+        other: str,
+        *,
+        ratio: float,
+        slack: float = 0,
+        figure: Callable[[Run], float] = lambda run: run.seconds,
+    ) -> float:
+        """Seconds by which a policy misses a ratio to another one's figure, by default the time it takes."""
         while True:
-            most = ratio * self.seconds(workload, other) + slack
-            excess = self.seconds(workload, policy) - most
+            most = ratio * median(self.of(workload, other), figure) + slack
+            excess = median(self.of(workload, policy), figure) - most
             if excess <= 0 or len(self.of(workload, policy)) == MOST_RUNS:
                 return excess
             self.measure([(workload, policy), (workload, other)])
@@ -54,8 +63,7 @@ class Measured:
         return [run for runs in self._runs.values() for run in runs]
 
     def _job(self, workload: Workload, policy: str) -> Job:
-        number = len(self.of(workload, policy))
-        return Job(workload=workload, policy=policy, into_burst=INTO_BURST[number] if workload.rates else 0)
+        return Job(workload=workload, policy=policy, into_burst=INTO_BURST if workload.rates else 0)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +74,9 @@ def measured() -> Iterator[Measured]:
         found.measure(
             [
                 *((each, policy) for each in HOPELESS_ONES for policy in (OVIRT, GENTLE, POST_COPY, HARD)),
+                (LARGE, AT_ONCE),
+                (HOPELESS, ONE_SECOND),
+                (JUST_ABOVE, ONE_SECOND),
                 *((each, policy) for each in EASY for policy in (PLAIN, GENTLE, POST_COPY)),
             ]
         )
@@ -77,11 +88,13 @@ def names(workload: Workload) -> str:
 
 
 @pytest.mark.parametrize("policy", [GENTLE, POST_COPY])
-@pytest.mark.parametrize("workload", EASY, ids=names)
+@pytest.mark.parametrize(
+    ("workload", "slack"), [(IDLE, 0.5), (BORDERLINE, 1), (BURSTS, 1)], ids=["W1", "W2", "W5"]
+)
 def test_an_easy_guest_is_left_alone_and_not_slower_than_with_plain_libvirt(
-    measured: Measured, workload: Workload, policy: str
+    measured: Measured, workload: Workload, slack: float, policy: str
 ) -> None:
-    assert measured.excess(workload, policy, PLAIN, ratio=1.0, slack=1.0) <= 0
+    assert measured.excess(workload, policy, PLAIN, ratio=1, slack=slack) <= 0
     for run in measured.of(workload, policy):
         assert run.attempts == 1
         assert "switchToPostCopy" not in "".join(run.actions)
@@ -111,6 +124,29 @@ def test_a_hopeless_guest_that_may_end_in_post_copy_moves_in_less_than_half_the_
     for run in measured.of(workload, POST_COPY):
         assert [each.partition(": ")[2] for each in run.actions][-1] == "switchToPostCopy"
         assert run.attempts == 1
+
+
+@pytest.mark.parametrize("workload", [HOPELESS, JUST_ABOVE], ids=["W3", "W6b"])
+def test_hard_and_short_throttling_costs_the_guest_less_than_gentle_and_long(
+    measured: Measured, workload: Workload
+) -> None:
+    assert measured.excess(workload, HARD, OVIRT, ratio=0.65, figure=lambda run: run.lost) <= 0
+
+
+def test_post_copy_after_the_first_pass_is_near_what_is_possible_at_all(measured: Measured) -> None:
+    assert median(measured.of(LARGE, AT_ONCE), lambda run: run.seconds) <= 1.15 * bound(LARGE)
+
+
+@pytest.mark.parametrize("workload", [HOPELESS, JUST_ABOVE], ids=["W3", "W6b"])
+def test_a_second_that_is_granted_at_once_ends_it_soon(measured: Measured, workload: Workload) -> None:
+    """Peers that raise the downtime by a ladder take ten times as long (46 s and 37 s)."""
+    assert measured.excess(workload, ONE_SECOND, OVIRT, ratio=0.45) <= 0
+
+
+def test_an_easy_guest_is_stopped_for_little_longer_than_preferred(measured: Measured) -> None:
+    """QEMU reckons with memory alone; the rest of a switch-over comes on top."""
+    easy = [run for workload in (IDLE, BORDERLINE) for run in measured.of(workload, POST_COPY)]
+    assert max(run.downtime or 0 for run in easy) <= PREFERRED + 0.1
 
 
 def test_no_stop_is_longer_than_the_objective_allows_and_all_memory_is_intact(measured: Measured) -> None:
