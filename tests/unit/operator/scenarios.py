@@ -4,6 +4,7 @@ They are drawn from a seed, not from Hypothesis' own choices: those crowd around
 nothing happens.
 """
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -38,6 +39,16 @@ def hopeless() -> st.SearchStrategy[Scenario]:
     return SEEDS.map(lambda seed: _Lot(Random(seed), ends=True).scenario())
 
 
+def switching() -> st.SearchStrategy[Scenario]:
+    """A migration that goes to post-copy, and whatever a user does about it then."""
+    return SEEDS.map(switching_scenario)
+
+
+def switching_scenario(seed: int) -> Scenario:
+    """One of them."""
+    return _Lot(Random(seed)).switching_scenario()
+
+
 class _Lot:
     def __init__(self, lot: Random, *, ends: bool = False) -> None:
         self._lot = lot
@@ -53,6 +64,24 @@ class _Lot:
             ),
             agent=self._agent(),
             events=[self._event() for _ in range(self._lot.choice([0, 0, 1, 1, 2, 3]))],
+        )
+
+    def switching_scenario(self) -> Scenario:
+        at = self._lot.randint(5, 20)
+        steps = [
+            {"after": {"elapsed": f"{at}s"}, "switchToPostCopy": {}},
+            {"after": {"elapsed": f"{at + self._lot.randint(0, 5)}s"}, **self._action()},
+            {"after": {"elapsed": f"{at + self._lot.randint(0, 5)}s"}, "abort": {}},
+        ]
+        policy = {"maxDowntime": "100ms", "stallingLimit": "3s", "steps": steps, **self._options()}
+        return Scenario(
+            policies={"p": policy, "q": self._spec()},
+            guest=Guest(needed=4000, ratio=1.0, first_pass=self._lot.randint(2, 4)),
+            agent=Agent(delay=self._lot.choice([0, 0, 1]), qemu="10.1.0"),
+            events=[
+                replace(self._event(), at=at + self._lot.randint(0, 6))
+                for _ in range(self._lot.randint(1, 3))
+            ],
         )
 
     def _chance(self, of: float) -> bool:

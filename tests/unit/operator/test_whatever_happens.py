@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from migrations_in_words import after
 from objects_as_stored import written
-from scenarios import hopeless, scenarios
+from scenarios import hopeless, scenarios, switching, switching_scenario
 from worlds import OWN_PART, Look, Scenario, World, asks_for_post_copy, in_force
 
 from vmferry_api.migrations import (
@@ -111,7 +112,7 @@ def test_post_copy_is_made_possible_only_for_attempts_that_the_hosts_can_do(scen
 
 
 @some
-@given(scenario=scenarios())
+@given(scenario=st.one_of(switching(), scenarios()))
 def test_once_in_post_copy_nothing_is_aborted_restarted_suspended_or_taken_back(scenario: Scenario) -> None:
     for look, before, now in desired_pairs(World(scenario).run(SECONDS)):
         if not in_post_copy(look.before):
@@ -121,6 +122,18 @@ def test_once_in_post_copy_nothing_is_aborted_restarted_suspended_or_taken_back(
         assert len(look.after.status.steps) == len(look.before.status.steps)
         if look.after.status.phase is not None and look.after.status.phase.terminal:
             assert look.after.status.phase == Phase.SUCCEEDED
+
+
+def test_the_scenarios_that_switch_to_post_copy_do_so_and_users_act_on_it_then() -> None:
+    """Or the property above would hold of nothing."""
+    reached, acted = 0, 0
+    for seed in range(20):
+        looks = World(switching_scenario(seed)).run(40).looks
+        during = [look for look in looks if in_post_copy(look.before)]
+        reached += bool(during)
+        acted += any(look.before.spec.cancel or look.before.metadata.deletion_timestamp for look in during)
+    assert reached >= 15
+    assert acted >= 3
 
 
 @some
