@@ -19,6 +19,8 @@ DEFAULT_LIMITS = Concurrency()
 Slot = tuple[str, str]
 """A node's way out or in, or the whole cluster."""
 CLUSTER: Slot = ("of the", "cluster")
+Limit = tuple[str, Slot, int]
+"""A field of `concurrency`, what it limits, and to how many."""
 
 EXACT_PLACES = 20
 """Up to this place the position is told exactly: to tell it to everybody each time would be too many writes."""
@@ -53,16 +55,30 @@ class _Slots:
         """Give it what it needs, or keep that for it if it has waited for long; whether it is its turn."""
         vms = vm_keys(waiting.migration)
         missing = self.missing(waiting, vms)
-        has_waited = now - waiting.since >= RESERVES_AFTER
-        if missing is None or (has_waited and missing[0] != ANOTHER_OF_THE_VM):
-            self._keep(waiting, vms)
+        if missing is None:
+            self._keep(_limits(waiting), vms)
+        elif missing[0] != ANOTHER_OF_THE_VM and now - waiting.since >= RESERVES_AFTER:
+            self._reserve(_limits(waiting), vms, missing[0])
         return missing is None
 
-    def _keep(self, waiting: _Waiting, vms: Sequence[tuple[str, str]]) -> None:
-        for _, slot, limit in _limits(waiting):
+    def _reserve(self, limits: Sequence[Limit], vms: Sequence[tuple[str, str]], missing: str) -> None:
+        """Keep no more than helps it.
+
+        Nothing where those before it must first run themselves and end. Of the cluster nothing where a node is
+        full: who ends there gives back both.
+        """
+        if any(self._kept.get(slot, 0) >= self._limit(slot, limit) for _, slot, limit in limits):
+            return
+        self._keep([each for each in limits if each[1] != CLUSTER or each[0] == missing], vms)
+
+    def _keep(self, limits: Iterable[Limit], vms: Sequence[tuple[str, str]]) -> None:
+        for _, slot, limit in limits:
             self._kept[slot] += 1
-            self._limits[slot] = min(limit, self._limits.get(slot, limit))
+            self._limits[slot] = self._limit(slot, limit)
         self._vms.update(vms)
+
+    def _limit(self, slot: Slot, own: int) -> int:
+        return min(own, self._limits.get(slot, own))
 
     def missing(self, waiting: _Waiting, vms: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
         """What it has to wait for, and in words; None: nothing."""
@@ -72,7 +88,7 @@ class _Slots:
             taken = self._taken.get(slot, 0)  # far quicker than a Counter's own way for what is not there
             if taken >= limit:
                 return name, f"{taken} migrations {_where(slot)} run (concurrency.{name}: {limit})"
-            if taken + self._kept.get(slot, 0) >= min(limit, self._limits.get(slot, limit)):
+            if taken + self._kept.get(slot, 0) >= self._limit(slot, limit):
                 return (
                     name,
                     f"what is free {_where(slot)} is for those before it (concurrency.{name}: {limit})",
@@ -84,8 +100,8 @@ def _slots(migration: VMMigration) -> tuple[Slot, Slot, Slot]:
     return CLUSTER, ("from", migration.spec.source_node), ("to", migration.spec.target_node)
 
 
-def _limits(waiting: _Waiting) -> Iterable[tuple[str, Slot, int]]:
-    """The fields of `concurrency`, what each limits, and to how many."""
+def _limits(waiting: _Waiting) -> Sequence[Limit]:
+    """All that holds for it."""
     limits = waiting.policy.concurrency or DEFAULT_LIMITS
     cluster, outgoing, incoming = _slots(waiting.migration)
     return (

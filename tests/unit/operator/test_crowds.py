@@ -267,6 +267,43 @@ def test_in_whatever_order_they_are_looked_at_no_slot_is_taken_twice_no_vm_moved
     assert sorted(crowd.started) == sorted(crowd.all)
 
 
+def draining(nodes: str) -> Crowd:
+    """A crowd of two migrations that run from each node and five that have waited there for long."""
+    crowd = Crowd({"p": {}})
+    for node in nodes:
+        for number in range(7):
+            crowd.ask(f"{node}{number}", f"{node}{'tuvw'[number % 4]}")
+    crowd.round()
+    crowd.now += 360
+    crowd.round()
+    return crowd
+
+
+@pytest.mark.parametrize("nodes", ["a", "abcd"])
+def test_however_many_wait_for_one_node_the_others_go_on(nodes: str) -> None:
+    """Only so many of them keep anything as that node could ever take, and of the cluster nothing."""
+    crowd = draining(nodes)
+    before = len(crowd.started)
+    for number in range(20 - before):
+        crowd.ask(f"x{number}", f"{'ghijklmnop'[number // 2]}{'GHIJKLMNOP'[number // 2]}")
+    crowd.round()
+    assert len(crowd.started) == 20
+
+
+def test_of_a_target_s_slots_those_are_kept_that_a_full_source_could_use_next() -> None:
+    crowd = Crowd({"p": {"concurrency": {"incomingPerNode": 5}}})
+    for number in range(9):
+        crowd.ask(f"a{number}", f"a{'t' if number > 1 else 'u'}")
+    crowd.round()
+    crowd.now += 360
+    crowd.round()
+    for node in "bcde":
+        crowd.ask(node, f"{node}t")
+    crowd.round()
+    assert crowd.started == ["a0", "a1", "b", "c", "d"]
+    assert waiting(crowd, "e") == (8, "incomingPerNode")
+
+
 def test_a_migration_under_a_strict_policy_has_its_turn_though_others_keep_coming_under_a_generous_one() -> (
     None
 ):
