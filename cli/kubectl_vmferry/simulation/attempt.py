@@ -11,7 +11,7 @@ from datetime import timedelta
 from kubectl_vmferry.simulation.jobs import Job, JobEnd
 from vmferry_agent.decisions.changes import Parameter, Value, at_start, bandwidth, changes
 from vmferry_agent.decisions.convergence import Convergence
-from vmferry_agent.decisions.limits import overrun, steers
+from vmferry_agent.decisions.limits import may_be_switching, overrun, steers
 from vmferry_agent.decisions.outcome import GivenUp, ended, restarted, stronger
 from vmferry_agent.decisions.ramp import ramp_downtime
 from vmferry_agent.hypervisor.port import CompletedJob, Domain, Sample
@@ -19,9 +19,6 @@ from vmferry_agent.migrations.attempt_reports import AttemptReports
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_api.durations import whole_milliseconds
 from vmferry_api.migrations import AttemptOutcome, Desired, DesiredState, VMState
-
-SWITCHING = 5.0
-"""Seconds after the order to switch to post-copy in which nothing aborts (vmferry_agent.migrations.attempt)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +132,10 @@ class RunningAttempt:
         return ramp_downtime(ramp, self._vm.memory, since)
 
     def _give_up_if_due(self, order: Desired | GivenUp, *, now: float) -> None:
-        switching = self._switched_at is not None and now - self._switched_at < SWITCHING
-        if self.job.in_post_copy or switching:
+        switched_at = self._switched_at
+        if switched_at is not None and may_be_switching(timedelta(seconds=now - switched_at)):
+            return
+        if self.job.in_post_copy:
             return
         self.given_up = self._end_ordered(order) or self._overrun(order, now=now)
         if self.given_up is not None:

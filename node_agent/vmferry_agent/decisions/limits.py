@@ -5,6 +5,7 @@ from datetime import timedelta
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Desired
 
+_SWITCHING = timedelta(seconds=5)
 _NOT_STEERING: dict[str, object] = {
     "revision": 0,
     "share": None,
@@ -21,6 +22,18 @@ def steers(before: Desired | None, now: Desired) -> bool:
     one alive. (If it gets clearly more or less, its needed downtime is looked at anew, and that is progress.)
     """
     return before is None or before.replace(**_NOT_STEERING) != now.replace(**_NOT_STEERING)
+
+
+def may_be_switching(since_order: timedelta) -> bool:
+    """Whether the guest may be on its way into post-copy, so that nothing may abort.
+
+    QEMU switches within 0.1 s of the order, and libvirt tells a moment later. An abort in between could let the
+    guest run on both hosts, whatever the domain's state still says.
+
+    Args:
+        since_order: How long ago the switch to post-copy was ordered.
+    """
+    return since_order < _SWITCHING
 
 
 def overrun(desired: Desired, *, without_progress: timedelta, elapsed: timedelta) -> str | None:

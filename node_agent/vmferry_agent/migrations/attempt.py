@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.changes import Change, Parameter, Value, at_start, bandwidth, when_adopted
 from vmferry_agent.decisions.convergence import Convergence
-from vmferry_agent.decisions.limits import overrun, steers
+from vmferry_agent.decisions.limits import may_be_switching, overrun, steers
 from vmferry_agent.decisions.outcome import Ended, GivenUp, ended, restarted, stronger
 from vmferry_agent.decisions.ramp import ramp_downtime, reached_after
 from vmferry_agent.decisions.resumption import resumed
@@ -34,9 +34,6 @@ from vmferry_kube.backoff import Backoff
 _logger = logging.getLogger(__name__)
 
 SAMPLING = timedelta(seconds=0.25)
-SWITCHING = timedelta(seconds=5)
-"""QEMU switches to post-copy within 0.1 s of the order, and libvirt tells a moment later. An abort in between
-could let the guest run on both hosts; so for this long there is none, whatever the domain's state still says."""
 QUEUED = timedelta(seconds=10)
 """So long after its start an attempt whose agent has died may yet begin: libvirt takes the call before the job."""
 
@@ -325,7 +322,7 @@ class Attempt:
     @property
     def _may_be_switching(self) -> bool:
         ordered_at = self._parameters.switch_ordered_at
-        return ordered_at is not None and self._since(ordered_at) < SWITCHING
+        return ordered_at is not None and may_be_switching(self._since(ordered_at))
 
     def _end_ordered(self) -> GivenUp | None:
         """Why it is to end, or was given up already."""
