@@ -93,10 +93,15 @@ class ReadFile(click.ParamType[Contents]):
 
     @override
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Contents:
+        """Read it.
+
+        Raises:
+            click.ClickException: It can't be read; the options are right all the same.
+        """
         name = str(value)
         if name == "-":
             return Contents(name="<stdin>", data=sys.stdin.buffer.read())
         try:
             return Contents(name=name, data=Path(name).read_bytes())
         except (OSError, ValueError) as error:
-            self.fail(f"{name}: {getattr(error, 'strerror', error)}", param, ctx)
+            raise click.ClickException(f"{name}: {getattr(error, 'strerror', error)}") from error

@@ -64,7 +64,14 @@ def lines(result: Result) -> list[dict[str, object]]:
         ([*MINIMAL, "--trace", "-"], "\udcff", 1, "Error: <stdin>: not UTF-8 text"),
         (["--policy", "-", *EASY], "a: [", 1, "Error: <stdin>: not YAML"),
         (["--policy", "-", *EASY], policy(maxDowntme="1s"), 1, "Extra inputs are not permitted"),
-        (["--policy", "missing.yaml", *EASY], None, 2, "missing.yaml"),
+        (["--policy", "missing.yaml", *EASY], None, 1, "Error: missing.yaml: No such file or directory"),
+        (
+            ["--policy", str(ROOT / "manifests/policies"), *EASY],
+            None,
+            1,
+            "manifests/policies: Is a directory",
+        ),
+        ([*MINIMAL, "--trace", "missing.jsonl"], None, 1, "Error: missing.jsonl: No such file or directory"),
         ([*EASY], None, 2, "Missing option '--policy'"),
         (
             [*MINIMAL],
