@@ -30,7 +30,9 @@ def next_step(
     now: datetime,
     restarts: bool = True,
 ) -> Outlook:
-    """The first step in the list that is due, or when the next one will be.
+    """The step that is due, or when the next one will be.
+
+    Of several the first in the list; but what ends the pre-copy by the clock goes first, at its time.
 
     Args:
         policy: The policy with the migration's overrides.
@@ -42,6 +44,7 @@ def next_step(
         restarts: Whether an attempt with other options could start at all.
     """
     waits: list[tuple[datetime, str]] = []
+    moves: list[tuple[bool, Move]] = []
     all_behind = True
     for place, step in enumerate(policy.steps or [], start=1):
         if behind(step, desired, steps, situation) or (step.restart is not None and not restarts):
@@ -52,15 +55,25 @@ def next_step(
         all_behind = False
         if due is None or due.at is None:
             continue
-        at = max(due.at, steps[-1].time + policy.min_step_interval) if steps else due.at
         move = Move(action=action_of(step), trigger=due.trigger, step=place)
+        is_deadline = _is_deadline(step)
+        at = due.at if is_deadline or not steps else max(due.at, steps[-1].time + policy.min_step_interval)
         if at <= now:
-            return Outlook(move=move)
-        waits.append((at, move.action.text(desired)))
+            moves.append((not is_deadline, move))
+        else:
+            waits.append((at, move.action.text(desired)))
+    if moves:
+        return Outlook(move=min(moves, key=lambda each: each[0])[1])
     if not waits:
         return Outlook()
     at, text = min(waits)
     return Outlook(check_again=at, next_action=text, next_time=at)
+
+
+def _is_deadline(step: Step) -> bool:
+    """Whether it ends the pre-copy by the clock."""
+    timed = step.after.elapsed is not None or step.after.elapsed_per_gib is not None
+    return timed and any(each is not None for each in (step.switch_to_post_copy, step.suspend, step.abort))
 
 
 def behind(step: Step, desired: Desired, steps: Sequence[StepRecord], situation: Situation) -> bool:

@@ -114,6 +114,25 @@ def test_steps_keep_their_distance_across_a_restart() -> None:
     assert abort.time - restart.time == timedelta(seconds=60)
 
 
+RUNGS = [{"after": {"passes": 2}, "setMaxDowntime": f"{each}ms"} for each in (200, 300, 400, 500)]
+
+
+@pytest.mark.parametrize("end", ["abort", "suspend", "switchToPostCopy"])
+@pytest.mark.parametrize("after", [{"elapsed": "30s"}, {"elapsedPerGiB": "30s"}])
+def test_a_deadline_waits_for_neither_the_steps_before_it_nor_their_distance(
+    end: str, after: dict[str, object]
+) -> None:
+    it = world(*RUNGS, {"after": after, end: {}}, minStepInterval="20s").run(40)
+    assert [action.split()[0] for _, action in it.actions] == ["setMaxDowntime", "setMaxDowntime", end]
+    assert it.status.steps[-1].time == it.status.attempts[0].start + timedelta(seconds=30)
+
+
+def test_of_steps_that_are_due_by_the_clock_what_ends_it_goes_first() -> None:
+    late = [{"after": {"elapsed": "1s"}, "setMaxDowntime": f"{each}ms"} for each in (200, 300)]
+    it = world(*late, {"after": {"elapsed": "1s"}, "abort": {}}).run(10)
+    assert [action for _, action in it.actions] == ["abort"]
+
+
 def test_what_the_host_refuses_is_behind_for_the_whole_try_and_what_it_may_do_later_for_the_attempt() -> None:
     steps = [to(200), {"after": STALLED, "switchToPostCopy": {}}, again(XBZRLE)]
     it = world(*steps, agent=Agent(refuses=frozenset({"maxDowntime", "technique"}))).run(100)

@@ -83,12 +83,18 @@ def test_it_is_looked_at_again_when_the_first_of_the_steps_that_may_be_taken_is_
 
 
 def test_of_several_steps_that_are_due_the_first_in_the_list_is_taken_and_no_other() -> None:
-    late = {"after": {"elapsed": "60s"}, "suspend": {}}
-    later = {"after": {"elapsed": "30s"}, "abort": {}}
+    late = {"after": {"elapsed": "60s"}, "setMaxDowntime": "1s"}
+    later = {"after": {"passes": 1}, "suspend": {}}
     result = planned(spec(TO_150, late, later), at=1000, stalling_since=0)
     assert [taken.step for taken in result.steps] == [1]
     assert result.desired.max_downtime == timedelta(milliseconds=150)
     assert not result.desired.suspend
+
+
+def test_of_several_deadlines_that_have_passed_the_first_in_the_list_counts() -> None:
+    ends = [{"after": {"elapsed": "60s"}, "suspend": {}}, {"after": {"elapsed": "30s"}, "abort": {}}]
+    result = planned(spec(TO_150, *ends), at=1000, stalling_since=0)
+    assert [taken.step for taken in result.steps] == [2]
 
 
 def test_stalling_that_comes_and_goes_counts_from_when_it_came_last() -> None:
