@@ -2,21 +2,26 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from vmferry_api.conditions import Condition
 from vmferry_api.durations import PATTERN, Duration, duration_rule
-from vmferry_api.names import Name, object_name_rule
+from vmferry_api.names import LabelValue, Name, label_key_rule, label_keys_rule, object_name_rule
 from vmferry_api.objective_rules import objective_rules
 from vmferry_api.objects import ApiObject
-from vmferry_api.quantities import Quantity, quantity_rule
+from vmferry_api.quantities import Quantity, in_cel, is_quantity, quantity_rule
 from vmferry_api.schemas import ApiModel, Rule, rules
-from vmferry_api.start_rules import partial_start_rules, restart_rules, throttle_rule, whole_start_rules
-from vmferry_api.step_rules import step_rules
+from vmferry_api.start_rules import (
+    partial_start_rules,
+    restart_changes_rule,
+    restart_rules,
+    throttle_rule,
+    whole_start_rules,
+)
+from vmferry_api.step_rules import MAX_STEPS, step_rules
 
-MAX_STEPS = 16
 MAX_DOWNTIME = "2000s"
 """QEMU's own bound on the downtime limit."""
 
@@ -50,18 +55,24 @@ class LabelSelectorRequirement(ApiModel):
         ),
     )
 
-    key: str = Field(description="The label's key.", max_length=317)
-    operator: SelectorOperator = Field(description="How the label's value relates to `values`.")
-    values: list[Annotated[str, Field(max_length=63)]] = Field(
-        default=[], description="For In and NotIn.", max_length=64
+    key: str = Field(
+        description="The label's key.", max_length=317, json_schema_extra=rules(label_key_rule("key"))
     )
+    operator: SelectorOperator = Field(
+        description="How the label's value relates to `values`: it is In them, NotIn them (or there is no such "
+        "label), the label Exists, or DoesNotExist."
+    )
+    values: list[LabelValue] = Field(default=[], description="For In and NotIn.", max_length=64)
 
 
 class LabelSelector(ApiModel):
     """A selection by labels; all requirements must hold, an empty one selects everything."""
 
-    match_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default={}, description="Labels that must have exactly these values.", max_length=64
+    match_labels: dict[str, LabelValue] = Field(
+        default={},
+        description="Labels that must have exactly these values.",
+        max_length=64,
+        json_schema_extra=rules(label_keys_rule("matchLabels")),
     )
     match_expressions: list[LabelSelectorRequirement] = Field(
         default=[], description="Requirements that must all hold.", max_length=64
@@ -96,6 +107,17 @@ class Concurrency(ApiModel):
 
 class Bandwidth(ApiModel):
     """Caps on the migration stream, in bytes per second."""
+
+    object_rules: ClassVar = (
+        Rule(
+            rule=f"!has(self.perMigration) || !has(self.perNode)"
+            f" || !{is_quantity('self.perMigration')} || !{is_quantity('self.perNode')}"
+            f" || {in_cel('self.perMigration')}.compareTo({in_cel('self.perNode')}) <= 0",
+            message="perMigration must not exceed perNode, of which each migration gets a share; lower it or "
+            "remove it",
+            field_path=".perMigration",
+        ),
+    )
 
     per_migration: Quantity | None = Field(
         default=None,
@@ -349,6 +371,12 @@ class Objective(ApiModel):
             field_path=".postCopy",
         ),
         Rule(
+            rule="!has(self.throttle) || self.throttle != 'Hard'"
+            " || (has(self.allow) && 'AutoConverge' in self.allow)",
+            message="throttle: Hard needs AutoConverge in allow; add it there, or remove throttle",
+            field_path=".throttle",
+        ),
+        Rule(
             rule="!has(self.completeWithinPerGiB) || has(self.completeWithin)",
             message="completeWithinPerGiB is added to completeWithin; give that too",
             field_path=".completeWithinPerGiB",
@@ -455,6 +483,7 @@ class MigrationPolicySpec(ApiModel):
         *step_rules(),
         throttle_rule("self.start"),
         *restart_rules(),
+        restart_changes_rule(),
     )
 
     description: str | None = Field(

@@ -30,6 +30,24 @@ def restart_rules() -> tuple[Rule, ...]:
     )
 
 
+def restart_changes_rule() -> Rule:
+    """The rule of a policy's spec: its restart starts with other options than its start."""
+    changes = (
+        _changed("autoConverge", _defaulted("initial", "20"), _defaulted("increment", "10")),
+        _changed("compression", "{0}.method", "has({0}.cacheSize)", _defaulted("cacheSize", "0")),
+        _changed("parallelConnections", "{0}"),
+        _changed_flag("zeroCopy", "false"),
+        _changed_flag("encryption", "'Disabled'"),
+    )
+    return Rule(
+        rule="!has(self.steps) || self.steps.filter(s, has(s.restart)).size() != 1"
+        f" || self.steps.all(s, !has(s.restart) || {' || '.join(changes)})",
+        message="a restart must change at least one option of start: it loses all that was sent; change one, or "
+        "remove the step",
+        field_path=".steps",
+    )
+
+
 def throttle_rule(start: str) -> Rule:
     """The rule of a policy's auto-converge.
 
@@ -47,6 +65,22 @@ def throttle_rule(start: str) -> Rule:
         "could not be carried out; lower or remove increment",
         field_path=throttle.removeprefix("self"),
     )
+
+
+def _changed(option: str, *values: str) -> str:
+    """Whether a restart gives an option that the start doesn't have, or has with other values."""
+    anew, at_start = f"s.restart.start.{option}", f"self.start.{option}"
+    other = " || ".join(f"{value.format(anew)} != {value.format(at_start)}" for value in values)
+    return f"(has({anew}) && (!has(self.start) || !has({at_start}) || {other}))"
+
+
+def _changed_flag(option: str, absent: str) -> str:
+    anew, at_start = f"s.restart.start.{option}", f"self.start.{option}"
+    return f"(has({anew}) && {anew} != (has(self.start) && has({at_start}) ? {at_start} : {absent}))"
+
+
+def _defaulted(value: str, absent: str) -> str:
+    return f"(has({{0}}.{value}) ? {{0}}.{value} : {absent})"
 
 
 def _own(option: str, value: str, absent: str) -> str:

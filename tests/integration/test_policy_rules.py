@@ -117,6 +117,35 @@ GOOD = {
         restart(autoConverge={"initial": 60}),
         {"after": STALLED, "switchToPostCopy": {}},
     ),
+    "more by each pass, in whatever order": steps(
+        {"after": {"passes": 6}, "setMaxDowntime": "500ms"},
+        {"after": {"passes": 5}, "setMaxDowntime": "400ms"},
+    ),
+    "a ladder by the clock before the timeout": {
+        "timeout": {"base": "10m", "perGiB": "60s"},
+        **steps(
+            {"after": {"elapsedPerGiB": "60s"}, "setMaxDowntime": "400ms"},
+            {"after": {"elapsed": "10m"}, "setMaxDowntime": "500ms"},
+            {"after": {"passes": 9}, "abort": {}},
+        ),
+    },
+    "a restart and one back": {
+        **start(autoConverge={}),
+        **steps(restart(autoConverge={"initial": 60}), restart(autoConverge={"initial": 20})),
+    },
+    "a restart that takes an option back": {
+        **start(encryption="Required"),
+        **steps(restart(encryption="Disabled")),
+    },
+    "labels with prefixes and without values": {
+        "selector": {
+            "vms": {
+                "matchLabels": {"example.com/Tier_1": "", "a": "B.c-d_e"},
+                "matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux", ""]}],
+            }
+        }
+    },
+    "a migration may have all that its node has": {"bandwidth": {"perMigration": "1Gi", "perNode": "1024Mi"}},
     "a restart that makes the start's options whole": {
         **start(parallelConnections=4),
         **steps(restart(compression={"method": "Zstd"})),
@@ -167,10 +196,14 @@ def test_the_presets_are_accepted(refusals, preset):
 
 
 RISE = "setMaxDowntime must be above the policy's maxDowntime (300ms unless given)"
-RISE_FURTHER = "setMaxDowntime in a step after `stalled` must be above that of every step before it"
+RISE_FURTHER = "setMaxDowntime must be above that of every step that is sure to be taken before"
 WIDEN = "setBandwidth must be above bandwidth.perMigration"
-WIDEN_FURTHER = "setBandwidth in a step after `stalled` must be above that of every step before it"
-TWICE = "switchToPostCopy or suspend in a step after `stalled` repeats a step before it"
+WIDEN_FURTHER = "setBandwidth must be above that of every step that is sure to be taken before"
+TWICE = "switchToPostCopy or suspend repeats a step that is sure to be taken before"
+TOO_LATE = "a step that is due later than abort can't be reached"
+SAME_AGAIN = "a restart must change at least one option of start"
+NO_LABEL = "labels that can be: a key such as tier or example.com/tier"
+NO_LABEL_VALUE = "no label can have this value"
 OVER = "a restart's options hold over those of start: "
 BAD = [
     ({"maxDowntime": "1week"}, "maxDowntime must be a duration such as 100ms, from 1ms to 2000s"),
@@ -261,6 +294,66 @@ BAD = [
     ({"maxDowntime": "1s", **steps({"after": {"passes": 3}, "setMaxDowntime": "999ms"})}, RISE),
     (steps(STEP, STEP), RISE_FURTHER),
     (steps({"after": {"elapsed": "5m"}, "setMaxDowntime": "2s"}, STEP), RISE_FURTHER),
+    (
+        steps(
+            {"after": {"passes": 5}, "setMaxDowntime": "500ms"},
+            {"after": {"passes": 6}, "setMaxDowntime": "400ms"},
+        ),
+        RISE_FURTHER,
+    ),
+    (
+        steps(
+            {"after": {"elapsed": "10m"}, "setMaxDowntime": "500ms"},
+            {"after": {"elapsed": "60s"}, "setMaxDowntime": "500ms"},
+        ),
+        RISE_FURTHER,
+    ),
+    (steps(*[{"after": {"elapsedPerGiB": "60s"}, "setMaxDowntime": "500ms"}] * 2), RISE_FURTHER),
+    (
+        steps({"after": {"elapsed": "5m"}, "suspend": {}}, {"after": {"elapsed": "300s"}, "suspend": {}}),
+        TWICE,
+    ),
+    (
+        steps({"after": {"passes": 9}, "setMaxDowntime": "1s"}, {"after": {"passes": 8}, "abort": {}}),
+        TOO_LATE,
+    ),
+    (
+        {"timeout": {"base": "5m"}, **steps({"after": {"elapsed": "10m"}, "suspend": {}})},
+        "a step `elapsed` must be due before timeout.base ends the attempt",
+    ),
+    (
+        {"timeout": {"perGiB": "60s"}, **steps({"after": {"elapsedPerGiB": "60s"}, "suspend": {}})},
+        "a step `elapsedPerGiB` must be due before timeout.perGiB ends the attempt",
+    ),
+    (
+        {**start(autoConverge={}), **steps(restart(autoConverge={"initial": 20, "increment": 10}))},
+        SAME_AGAIN,
+    ),
+    (
+        {
+            **start(compression={"method": "XBZRLE", "cacheSize": "64Mi"}),
+            **steps(restart(compression={"method": "XBZRLE", "cacheSize": "64Mi"})),
+        },
+        SAME_AGAIN,
+    ),
+    ({**start(parallelConnections=4), **steps(restart(parallelConnections=4))}, SAME_AGAIN),
+    (steps(restart(zeroCopy=False, encryption="Disabled")), SAME_AGAIN),
+    (
+        {"objective": {"maxDowntime": "1s", "throttle": "Hard", "allow": ["PostCopy"]}},
+        "throttle: Hard needs AutoConverge in allow",
+    ),
+    (
+        {"bandwidth": {"perMigration": "2Gi", "perNode": "1Gi"}},
+        "perMigration must not exceed perNode, of which each migration gets a share",
+    ),
+    ({"selector": {"vms": {"matchLabels": {"a b": "c"}}}}, "matchLabels must name " + NO_LABEL),
+    ({"selector": {"namespaces": {"matchLabels": {"A/b": "c"}}}}, "matchLabels must name " + NO_LABEL),
+    ({"selector": {"vms": {"matchLabels": {"a": "b c"}}}}, NO_LABEL_VALUE),
+    (
+        {"selector": {"vms": {"matchExpressions": [{"key": "", "operator": "Exists"}]}}},
+        "key must name " + NO_LABEL,
+    ),
+    (vms(operator="In", values=["-"]), NO_LABEL_VALUE),
     (step(setBandwidth="400Mi"), WIDEN),
     ({"bandwidth": {"perNode": "1Gi"}, **step(setBandwidth="400Mi")}, WIDEN),
     ({"bandwidth": {"perMigration": "400Mi"}, **step(setBandwidth=419430400)}, WIDEN),
