@@ -1,21 +1,25 @@
 """MigrationPolicies from YAML files, as they lie in git."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from kubectl_vmferry.admission_rules import broken_rules
 from vmferry_api import API_VERSION
 from vmferry_api.objects import ObjectMeta
 from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
 
 _KIND = "MigrationPolicy"
-_WAYS = {"steps", "objective", "agent_downtime_ramp"}
-
 _UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 """What PyYAML raises; the latter two at dates that are none, and at lists nested by thousands."""
+
+_NOT_JSON = (TypeError, ValueError, RecursionError)
+"""What YAML can say and JSON can't: keys that are no text, lists that are in themselves."""
 
 
 class PolicyFileError(ValueError):
@@ -87,35 +91,28 @@ def _policy(file: str, given: Mapping[str, object]) -> MigrationPolicy:
     if not isinstance(name, str):
         raise PolicyFileError(f"{file}: a {_KIND} needs metadata.name")
     try:
+        given = _without_nulls(json.loads(json.dumps(given, default=str)))
+    except _NOT_JSON as error:
+        raise PolicyFileError(f"{file}: {name}: not JSON: {error}") from error
+    try:
         # as strict as kubectl: a field that nobody knows is a mistake, not a wish
-        spec = MigrationPolicySpec.model_validate(given.get("spec", {}), extra="forbid")
+        spec = MigrationPolicySpec.model_validate_json(
+            json.dumps(given.get("spec", {})), strict=True, extra="forbid", by_alias=True, by_name=False
+        )
     except ValidationError as error:
         first = error.errors()[0]
         place = "spec" + "".join(
             f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
         )
         raise PolicyFileError(f"{file}: {name}: {place}: {first['msg']}") from error
-    wrong = _broken_rule(spec)
-    if wrong is not None:
-        raise PolicyFileError(f"{file}: {name}: {wrong}")
+    broken = broken_rules(MigrationPolicy, given)
+    if broken:
+        raise PolicyFileError(f"{file}: {name}: {'; '.join(broken)}")
     return MigrationPolicy(metadata=ObjectMeta(name=name, generation=1), spec=spec)
 
 
-def _broken_rule(spec: MigrationPolicySpec) -> str | None:
-    """The API server's rules without which a policy has no meaning; the others are left to it."""
-    ways = _given(spec) & _WAYS
-    if len(ways) > 1:
-        return "spec: steps, objective and agentDowntimeRamp exclude each other"
-    for place, step in enumerate(spec.steps or []):
-        if len(_given(step.after)) != 1:
-            return f"spec.steps[{place}].after needs exactly one of stalled, passes, elapsed, elapsedPerGiB"
-        if len(_given(step) - {"after"}) != 1:
-            return (
-                f"spec.steps[{place}] needs exactly one of setMaxDowntime, setBandwidth, restart, "
-                "switchToPostCopy, suspend, abort"
-            )
-    return None
-
-
-def _given(model: BaseModel) -> set[str]:
-    return {name for name in model.model_fields_set if getattr(model, name) is not None}
+def _without_nulls(given: Any) -> Any:  # noqa: ANN401 - JSON
+    """As the API server takes it, which leaves out what is null."""
+    if isinstance(given, dict):
+        return {name: _without_nulls(each) for name, each in given.items() if each is not None}
+    return [_without_nulls(each) for each in given] if isinstance(given, list) else given

@@ -1,12 +1,15 @@
 """What can never be right in a MigrationPolicy is refused by the API server, with a message that helps."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from vmferry_api import GROUP, VERSION
-from vmferry_api.policies import AutoConverge, StartOptions
+from kubectl_vmferry.policy_files import PolicyFileError, read_policies
+from vmferry_api import API_VERSION, GROUP, VERSION
+from vmferry_api.crd.schema import structural_schema
+from vmferry_api.policies import AutoConverge, MigrationPolicy, StartOptions
 from written_values import DURATIONS, NO_DURATIONS, NO_QUANTITIES, QUANTITIES
 
 MANIFESTS = Path(__file__).parents[2] / "manifests/policies"
@@ -451,6 +454,51 @@ BAD = [
 @pytest.mark.parametrize(("spec", "message"), BAD, ids=[message for _, message in BAD])
 def test_a_policy_that_can_never_be_right_is_refused_with_the_way_out(refusals, spec, message):
     assert message in refusals("MigrationPolicy", spec)
+
+
+def plugin_refusal(spec) -> str:
+    """What `kubectl vmferry simulate` has against a policy; empty: nothing."""
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "MigrationPolicy",
+        "metadata": {"name": "dry-run"},
+        "spec": spec,
+    }
+    try:
+        read_policies([("f", json.dumps(body))])
+    except PolicyFileError as error:
+        return str(error)
+    return ""
+
+
+def messages(schema) -> set[str]:
+    """Those of all rules of a schema."""
+    if isinstance(schema, list):
+        return set[str]().union(*map(messages, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = {rule["message"] for rule in schema.get("x-kubernetes-validations", [])}
+    return own.union(*map(messages, schema.values()))
+
+
+MESSAGES = messages(structural_schema(MigrationPolicy))
+TABLE = [
+    *GOOD.values(),
+    *(spec for spec, _ in BAD),
+    *({"progressTimeout": text} for text in (*DURATIONS, *NO_DURATIONS)),
+    *(
+        {"bandwidth": {"perMigration": value}}
+        for value in (*QUANTITIES, *QUANTITIES.values(), *NO_QUANTITIES)
+    ),
+]
+
+
+@pytest.mark.parametrize("spec", TABLE, ids=str)
+def test_the_plugin_refuses_what_the_api_server_refuses_in_the_same_words(refusals, spec):
+    here, there = plugin_refusal(spec), refusals("MigrationPolicy", spec)
+    assert bool(here) == bool(there)
+    told = {each for each in MESSAGES if each in here}
+    assert told == ({each for each in MESSAGES if each in there} if told else set())
 
 
 @pytest.mark.parametrize("text", DURATIONS)

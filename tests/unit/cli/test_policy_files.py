@@ -1,5 +1,7 @@
 """Policies from files: what is taken, what they are called, and what is refused in which words."""
 
+from datetime import date
+
 import pytest
 import yaml
 from hypothesis import given
@@ -60,21 +62,42 @@ def test_policies_are_called_by_name_and_two_versions_of_one_by_their_files_too(
         (text(steps=[{}]), "f: p: spec.steps[0].after: Field required"),
         (
             text(steps=[{"after": {}, "abort": {}}]),
-            "f: p: spec.steps[0].after needs exactly one of stalled, passes, elapsed, elapsedPerGiB",
+            "f: p: spec.steps[0].after: after needs exactly one of stalled, passes, elapsed, elapsedPerGiB",
         ),
         (
             text(steps=[{"after": {"passes": 1}}]),
-            "f: p: spec.steps[0] needs exactly one of setMaxDowntime, setBandwidth, restart, ",
+            "f: p: spec.steps[0]: a step needs exactly one of setMaxDowntime, setBandwidth, restart, ",
         ),
         (
             text(steps=[{"after": {"passes": 1}, "abort": {}, "suspend": {}}]),
-            "f: p: spec.steps[0] needs exactly one of ",
+            "f: p: spec.steps[0]: a step needs exactly one of ",
         ),
         (
             text(steps=[{"after": {"passes": 1}, "abort": {}}], agentDowntimeRamp={"max": "1s", "steps": 3}),
             "f: p: spec: steps, objective and agentDowntimeRamp exclude each other",
         ),
         (text(agentDowntimeRamp={"max": "1s", "steps": 1}), "f: p: spec.agentDowntimeRamp.steps: "),
+        (text(max_downtime="1s"), "f: p: spec.max_downtime: Extra inputs are not permitted"),
+        (text(priority="5"), "f: p: spec.priority: Input should be a valid integer"),
+        (text(globalDefault="yes"), "f: p: spec.globalDefault: Input should be a valid boolean"),
+        (text(description=[{date(2026, 1, 1): 1}]), "f: p: not JSON: "),
+        (
+            text(maxDowntime="2001s"),
+            "f: p: spec.maxDowntime: maxDowntime must be a duration such as 100ms, from 1ms to 2000s",
+        ),
+        (
+            text(maxDowntime="100ms", objective={"maxDowntime": "1s"}),
+            "f: p: spec.maxDowntime: maxDowntime and objective exclude each other: use objective.maxDowntime",
+        ),
+        (
+            text(bandwidth={"perMigration": "50Mi"}, steps=[{"after": {"passes": 2}, "setBandwidth": 5}]),
+            "is no cap to raise); spec.steps[0].setBandwidth: setBandwidth must be a quantity such as 400Mi, from",
+        ),
+        (
+            text(selector={"vms": {"matchLabels": {"a": "b c"}}}),
+            "f: p: spec.selector.vms.matchLabels.a: no label can have this value",
+        ),
+        (text(retry={"thenPolicy": "p"}), "f: p: spec.retry.thenPolicy: retry.thenPolicy must name another"),
     ],
 )
 def test_what_is_no_policy_is_refused_with_the_file_the_place_and_the_reason(given, message):
@@ -83,9 +106,14 @@ def test_what_is_no_policy_is_refused_with_the_file_the_place_and_the_reason(giv
     assert message in str(refused.value)
 
 
+def test_what_is_null_is_not_there():
+    (read,) = read_policies([("f", text(start=None, objective={"maxDowntime": "1s", "allow": None}))])
+    assert read.policy.spec.start is None
+
+
 @pytest.mark.parametrize("spec", ["[1]", "[]", "7", "false"])
 def test_a_spec_that_is_no_object_is_refused(spec):
-    with pytest.raises(PolicyFileError, match="f: p: spec: Input should be a valid dictionary"):
+    with pytest.raises(PolicyFileError, match="f: p: spec: Input should be an object"):
         read_policies([("f", text().replace("spec: {}", f"spec: {spec}"))])
 
 
