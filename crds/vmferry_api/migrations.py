@@ -128,6 +128,11 @@ class AppliedPolicy(ApiModel):
 
     name: str = Field(description="Its name; `(built-in)`: the built-in default.", max_length=253)
     generation: int | None = Field(default=None, description="Its metadata.generation.", ge=0)
+    policy_ref: str | None = Field(
+        default=None,
+        description="spec.policyRef.name when it was selected: an attempt keeps its policy unless that is changed.",
+        max_length=253,
+    )
     why: Text = Field(default="", description="Why this one, and why not the others.")
 
 

@@ -42,6 +42,7 @@ from vmferry_operator.decisions.retries import NextTry, is_last, next_try
 from vmferry_operator.decisions.select import (
     NoSelection,
     Selection,
+    held_policy,
     select_policy,
     then_policy_selection,
 )
@@ -165,8 +166,8 @@ class _Reconcile:
         """What an attempt that runs goes on by where the next one could not start."""
 
     def decide(self) -> Decision:
-        accepted = self._accepted(self._selected())
         conclusion = conclude(self._migration)
+        accepted = self._accepted(self._held(conclusion) or self._selected())
         if cancel_wanted(self._migration) and (conclusion is None or conclusion.again):
             conclusion = Conclusion(
                 phase=Phase.CANCELLED,
@@ -178,6 +179,17 @@ class _Reconcile:
         if conclusion is None or (conclusion.again and self._next_try() is not None):
             return self._start(accepted, conclusion)
         return self._go_on(conclusion, self._in_flight if isinstance(accepted, Obstacle) else accepted)
+
+    def _held(self, conclusion: Conclusion | None) -> Selection | NoSelection | None:
+        """The policy of an attempt, from the order to start it to its end; None: one is to be selected."""
+        policy, ref = self._old.policy, self._migration.spec.policy_ref
+        ended = conclusion is not None and conclusion.again
+        if self._old.desired is None or policy is None or ended:
+            return None
+        if policy.policy_ref != (ref.name if ref else None):
+            return None
+        begins = conclusion is not None and self._old.phase == Phase.PENDING
+        return held_policy(policy, self._migration, self._around.policies, begins=begins)
 
     def _selected(self) -> Selection | NoSelection:
         """The policy; for the last of several tries the one that the policy names for it."""
@@ -295,7 +307,7 @@ class _Reconcile:
             return self._end(conclusion, selection)
         overdue_at = self._tell_how_it_goes(conclusion)
         if selection is None or self._old.desired is None:
-            rest = self._old.replace(queue=None, waiting_since=None)
+            rest = self._old.replace(steps=self._steps(), queue=None, waiting_since=None)
             return self._decision(conclusion.phase, selection, rest, check_again=overdue_at)
         cancelled = cancel_wanted(self._migration) and not in_post_copy(self._migration)
         if cancelled or self._situation.attempt is None:
@@ -402,7 +414,13 @@ class _Reconcile:
     ) -> Decision:
         policy = self._old.policy
         if selection is not None:
-            policy = AppliedPolicy(name=selection.name, generation=selection.generation, why=selection.why)
+            ref = self._migration.spec.policy_ref
+            policy = AppliedPolicy(
+                name=selection.name,
+                generation=selection.generation,
+                policy_ref=ref.name if ref else None,
+                why=selection.why,
+            )
         return Decision(
             status=VMMigrationStatus(
                 observed_generation=self._migration.metadata.generation,

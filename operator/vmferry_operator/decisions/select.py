@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vmferry_api.migrations import PolicyOverrides, VMMigration
+from vmferry_api.migrations import AppliedPolicy, PolicyOverrides, VMMigration
 from vmferry_api.policies import (
     Bandwidth,
     DowntimeRamp,
@@ -15,6 +15,7 @@ from vmferry_operator.decisions.wording import Clause, listed, sentence, shorten
 
 BUILT_IN = "(built-in)"
 """The name shown for the built-in default; no object can be called so."""
+HELD = "; held since the attempt began"
 LONGEST_WHY = 1024
 """Characters; `kubectl get -o yaml` is read by people."""
 
@@ -94,19 +95,39 @@ def _by_default(
             most=LONGEST_WHY,
         )
         return _selected(winner, migration, why)
-    return Selection(
-        name=BUILT_IN,
-        generation=None,
-        spec=with_overrides(
-            MigrationPolicySpec(agent_downtime_ramp=DowntimeRamp()), migration.spec.overrides
-        ),
-        why=sentence(
-            "built-in default, the agent's downtime ramp: no spec.policyRef, no selector matches, and no policy "
-            "is the global default",
-            [not_matching],
-            most=LONGEST_WHY,
-        ),
+    why = sentence(
+        "built-in default, the agent's downtime ramp: no spec.policyRef, no selector matches, and no policy "
+        "is the global default",
+        [not_matching],
+        most=LONGEST_WHY,
     )
+    return _built_in(migration, why)
+
+
+def held_policy(
+    applied: AppliedPolicy, migration: VMMigration, policies: Sequence[MigrationPolicy], *, begins: bool
+) -> Selection | NoSelection:
+    """The policy that an attempt was ordered by, as it is now; whatever would be selected by now.
+
+    Args:
+        applied: What the status tells of it.
+        migration: The migration.
+        policies: All policies.
+        begins: Whether the attempt has begun since the last look.
+    """
+    if migration.unreadable:
+        return _unreadable("the migration", migration.unreadable)
+    why = f"{applied.why}{HELD}" if begins else applied.why
+    if applied.name == BUILT_IN:
+        return _built_in(migration, why)
+    held = _find(policies, applied.name)
+    if held is None:
+        return NoSelection(
+            reason="PolicyNotFound",
+            message=f"MigrationPolicy {applied.name}, by which the attempt goes, does not exist any more; what is "
+            f"in force stays until it ends; create it anew, or set spec.policyRef (there are: {_names(policies)})",
+        )
+    return _selected(held, migration, why)
 
 
 def then_policy_selection(
@@ -164,6 +185,13 @@ def _referenced(
     others = [shortened_name(each.name) for each in candidates if each.match.certain and each.name != name]
     passed_over = Clause(intro="it goes before selectors, also of", items=others)
     return _selected(named, migration, sentence("named by spec.policyRef", [passed_over], most=LONGEST_WHY))
+
+
+def _built_in(migration: VMMigration, why: str) -> Selection:
+    spec = MigrationPolicySpec(agent_downtime_ramp=DowntimeRamp())
+    return Selection(
+        name=BUILT_IN, generation=None, spec=with_overrides(spec, migration.spec.overrides), why=why
+    )
 
 
 def _default_rank(policy: MigrationPolicy) -> tuple[int, str]:

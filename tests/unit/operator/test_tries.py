@@ -77,7 +77,10 @@ def test_the_last_try_goes_by_then_policy_and_says_so_to_the_end() -> None:
     assert it.status.phase == Phase.FAILED
     assert it.desired.timeout == timedelta(seconds=7)
     assert it.status.policy == AppliedPolicy(
-        name="then", generation=1, why="retry.thenPolicy of p: the last of 3 tries"
+        name="then",
+        generation=1,
+        policy_ref="p",
+        why="retry.thenPolicy of p: the last of 3 tries; held since the attempt began",
     )
 
 

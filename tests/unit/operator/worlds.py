@@ -87,7 +87,9 @@ class Scenario:
     """All that happens."""
 
     policies: Mapping[str, Mapping[str, object]]
-    """Specs by name; the migration refers to the one called p."""
+    """Specs by name."""
+    policy_ref: str | None = "p"
+    """The one that the migration refers to."""
     guest: Guest = Guest()
     agent: Agent = Agent()
     events: Sequence[Event] = ()
@@ -124,7 +126,7 @@ class World:
         self._ask_every = ask_every
         self._keep = keep
         self.policies = {name: policy(name, **spec) for name, spec in scenario.policies.items()}
-        self.migration = migration(policyRef={"name": "p"})
+        self.migration = migration(policyRef={"name": scenario.policy_ref} if scenario.policy_ref else None)
         self.looks: list[Look] = []
         self._host = _Host(scenario)
         self._check_at: float | None = 0.0
