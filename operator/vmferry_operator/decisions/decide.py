@@ -38,8 +38,10 @@ from vmferry_operator.decisions.ready import (
     waiting_since,
 )
 from vmferry_operator.decisions.records import closed, settled
+from vmferry_operator.decisions.reporting import report_every
 from vmferry_operator.decisions.retries import NextTry, is_last, next_try
 from vmferry_operator.decisions.select import (
+    LONGEST_WHY,
     NoSelection,
     Selection,
     held_policy,
@@ -49,6 +51,7 @@ from vmferry_operator.decisions.select import (
 from vmferry_operator.decisions.shares import Share, share
 from vmferry_operator.decisions.silence import last_report
 from vmferry_operator.decisions.situations import in_post_copy, situation
+from vmferry_operator.decisions.wording import shortened
 
 OWN_FIELDS = (
     "observed_generation",
@@ -128,15 +131,6 @@ def decide(migration: VMMigration, around: Surroundings, *, now: datetime) -> De
     return _Reconcile(migration, around, now=now).decide()
 
 
-def report_every(running: int) -> timedelta:
-    """How often each of so many running migrations reports: 50 writes a second in all.
-
-    Each costs the API server 4 ms; and the longer a report waits, the later the planner decides.
-    """
-    steps = (0.25, 0.5, 1, 2, 4, 8)
-    return timedelta(seconds=next((each for each in steps if running <= 50 * each), 16))
-
-
 def _over(migration: VMMigration, *, now: datetime) -> Decision:
     """Nothing more is decided of it; it may be time to delete it."""
     own = own_part(migration.status)
@@ -199,10 +193,15 @@ class _Reconcile:
             self._policy_unknown = selection
             return selection
         self._retry = selection.spec.retry
-        names_another = self._retry is not None and self._retry.then_policy is not None
-        if names_another and is_last(self._retry, self._situation.failures):
-            return then_policy_selection(selection, self._migration, around.policies)
-        return selection
+        if self._then_policy is None:
+            return selection
+        return then_policy_selection(selection, self._migration, around.policies)
+
+    @property
+    def _then_policy(self) -> str | None:
+        """What the last of several tries is to go by instead."""
+        last = is_last(self._retry, self._situation.failures)
+        return self._retry.then_policy if self._retry is not None and last else None
 
     def _next_try(self) -> NextTry | None:
         failures, last = self._situation.failures, self._situation.last_attempt
@@ -251,11 +250,19 @@ class _Reconcile:
             now=self._now,
             share=self._share(accepted),
             report_every=self._report_every(),
+            reason=self._why_it_begins(failed),
         )
         begun = not_begun(self._migration, desired, now=self._now)
         self._set(ConditionType.RECONCILING, Status.TRUE, begun.reason, begun.message)
         rest = VMMigrationStatus(desired=desired, steps=self._steps(), waiting_since=begun.since)
         return self._decision(Phase.PENDING, accepted, rest, check_again=self._now + SILENCE)
+
+    def _why_it_begins(self, failed: Conclusion | None) -> str:
+        again = self._next_try()
+        if failed is None or again is None:
+            return "the policy's start"
+        by = f" by thenPolicy {self._then_policy}" if self._then_policy else ""
+        return f"try {again.number} of {again.of}{by}, after: {shortened(failed.message, LONGEST_WHY)}"
 
     def _wait_for_policy(self, failed: Conclusion, missing: NoSelection) -> Decision:
         """A try has failed, and whether there is another one is for a policy to say that is missing just now."""
@@ -374,10 +381,8 @@ class _Reconcile:
         return lambda cap: share(self._migration, selection.spec, cluster, cap=cap)
 
     def _report_every(self) -> timedelta:
-        """Changed only where it is too often, or far too seldom: each change is a revision."""
-        ideal = report_every(1 + len(self._around.cluster.running()))
-        current = self._old.desired.report_every if self._old.desired else ideal
-        return current if ideal <= current <= 4 * ideal else ideal
+        current = self._old.desired.report_every if self._old.desired else None
+        return report_every(1 + len(self._around.cluster.running()), current)
 
     def _tell_target(self, found: Obstacle | None) -> None:
         """TargetReady, once something is known of it; it stays what it was while there is nothing new."""

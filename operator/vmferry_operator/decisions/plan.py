@@ -18,10 +18,9 @@ from vmferry_operator.decisions.actions import Action, ActionName, Move, Outlook
 from vmferry_operator.decisions.ladder import next_step
 from vmferry_operator.decisions.parameters import allows_post_copy, parameters, start_options
 from vmferry_operator.decisions.planner import next_move
+from vmferry_operator.decisions.reporting import ALONE
 from vmferry_operator.decisions.shares import Share, unlimited
 from vmferry_operator.decisions.situations import Situation
-
-REPORT_EVERY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +41,10 @@ def begin(
     *,
     now: datetime,
     share: Share = unlimited,
-    report_every: timedelta = REPORT_EVERY,
+    report_every: timedelta = ALONE,
+    reason: str = "the policy's start",
 ) -> Desired:
-    """The parameters that the next attempt starts with."""
+    """The parameters that the next attempt starts with, and why there is one."""
     last = situation.last_attempt
     desired = parameters(
         policy,
@@ -55,9 +55,8 @@ def begin(
         share=share,
         report_every=report_every,
     )
-    if current is None:
-        return desired.replace(time=now)
-    return desired.replace(revision=current.revision + 1, time=now, reason="the policy's start, once more")
+    revision = 1 if current is None else current.revision + 1
+    return desired.replace(revision=revision, time=now, reason=reason)
 
 
 def plan(
@@ -69,7 +68,7 @@ def plan(
     *,
     now: datetime,
     share: Share = unlimited,
-    report_every: timedelta = REPORT_EVERY,
+    report_every: timedelta = ALONE,
     restarts: bool = True,
 ) -> Plan:
     """The parameters that should be in force, with at most one step more than are in force now.
@@ -108,8 +107,8 @@ def plan(
     words = move.action.text(desired)
     taken = records.record(move, words, attempt=attempt.number, revision=current.revision + 1, now=now)
     before, steps = steps, records.bounded([*steps, taken], situation.first_attempt_of_try)
-    restarts = move.action.name == ActionName.RESTART
-    desired = wanted(attempt.number + 1 if restarts else attempt.number)
+    is_restart = move.action.name == ActionName.RESTART
+    desired = wanted(attempt.number + 1 if is_restart else attempt.number)
     if desired == current:  # the host has refused it already: nothing would ever answer it
         return Plan(desired=current, steps=before, outlook=replace(outlook, move=None))
     return Plan(desired=_revised(current, desired, f"{move.why}: {words}", now), steps=steps, outlook=outlook)

@@ -54,11 +54,7 @@ class Situation:
     @property
     def first_attempt_of_try(self) -> int:
         """The number of the attempt that this try began with: restarts belong to the try, a retry is a new one."""
-        failed = [
-            attempt.number
-            for attempt in self.attempts
-            if attempt.outcome in FAILURES and attempt.number not in self.restarted
-        ]
+        failed = self._failed
         return failed[-1] + 1 if failed else 1
 
     @property
@@ -68,7 +64,16 @@ class Situation:
         Attempts that are too many to be remembered count too, or tries of several attempts would never be enough.
         """
         forgotten = self.attempts[0].number - 1 if self.attempts else 0
-        return forgotten + sum(attempt.outcome in FAILURES for attempt in self.attempts)
+        return forgotten + len(self._failed)
+
+    @property
+    def _failed(self) -> Sequence[int]:
+        """The attempts that tries have failed with; one in which a restart was ordered goes on with that."""
+        return [
+            attempt.number
+            for attempt in self.attempts
+            if attempt.outcome in FAILURES and attempt.number not in self.restarted
+        ]
 
     @property
     def needed_downtime(self) -> timedelta | None:

@@ -34,7 +34,7 @@ def sentence(head: str, clauses: Sequence[Clause], *, most: int) -> str:
 
 def listed(items: Sequence[str], count: int = MOST_LISTED) -> str:
     """The first so many items, and how many more there are."""
-    shown = [_shortened(item, LONGEST_ITEM) for item in items[:count]]
+    shown = [shortened(item, LONGEST_ITEM) for item in items[:count]]
     left = len(items) - len(shown)
     if not shown:
         return f"{left} not shown here"
@@ -43,8 +43,9 @@ def listed(items: Sequence[str], count: int = MOST_LISTED) -> str:
 
 def shortened_name(name: str) -> str:
     """Its beginning, where it is very long, so that what is said of it still has room."""
-    return _shortened(name, LONGEST_NAME)
+    return shortened(name, LONGEST_NAME)
 
 
-def _shortened(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
+    """Its beginning, where it is longer than so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -84,6 +84,17 @@ def test_the_last_try_goes_by_then_policy_and_says_so_to_the_end() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (40, "try 2 of 3, after: it was Aborted"),
+        (110, "try 3 of 3 by thenPolicy then, after: it was Aborted"),
+    ],
+)
+def test_another_try_is_explained(at: int, told: str) -> None:
+    assert world(then={}).run(at).desired.reason == told
+
+
 def test_a_then_policy_that_is_missing_is_waited_for() -> None:
     it = world(Event(at=30, policies={"then": None}), then={})
     it.run(150)
@@ -193,3 +204,4 @@ def test_an_attempt_in_which_a_restart_was_ordered_belongs_to_the_same_try_as_th
     status = VMMigrationStatus(attempts=[FAILED, FAILED.replace(number=2)], steps=[record])
     assert situation(migration(status.replace(attempts=[FAILED]))).first_attempt_of_try == 1
     assert situation(migration(status)).first_attempt_of_try == 3
+    assert situation(migration(status)).failures == 1

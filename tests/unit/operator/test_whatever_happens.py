@@ -169,7 +169,7 @@ def test_every_change_of_what_is_desired_is_explained(scenario: Scenario) -> Non
             told = set(now.reason.partition(": ")[2].split(", "))
             assert told == differing(before, now)
             assert not new
-        elif not now.reason.startswith(("the policy's start", "the nodes' bandwidth")):
+        elif not now.reason.startswith(("the policy's start", "try ", "the nodes' bandwidth")):
             (step,) = new
             assert step.action in now.reason
             assert step.trigger in now.reason
