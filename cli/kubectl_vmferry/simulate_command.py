@@ -16,11 +16,12 @@ from kubectl_vmferry.output.table import tables
 from kubectl_vmferry.parameters import Contents, Duration, Quantity, ReadFile
 from kubectl_vmferry.policy_files import PolicyFileError, read_policies
 from kubectl_vmferry.simulation.guests import Guest, Pattern
-from kubectl_vmferry.simulation.prediction import describe, left_out, prediction_setting
+from kubectl_vmferry.simulation.prediction import allowed_time, describe, left_out, prediction_setting
 from kubectl_vmferry.simulation.recording import RecordingError, read_recording
 from kubectl_vmferry.simulation.replay import replay_setting
 from kubectl_vmferry.simulation.results import OutcomeName, Result
 from kubectl_vmferry.simulation.simulate import Setting, simulate
+from vmferry_api.policies import MigrationPolicySpec
 
 VM_STAYS = 3
 """Exit code: by at least one policy the VM does not get to its target."""
@@ -29,7 +30,8 @@ _WIDTH = 120
 """Columns where the output is no terminal."""
 _LEAST_TIME, _MOST_TIME = timedelta(hours=1), timedelta(days=30)
 _TIMES_OVER = 4
-"""Unless `--until` says otherwise, so many times the whole memory could be sent."""
+"""Unless `--until` says otherwise, so many times the whole memory could be sent, and each policy may go on for as
+long as it would."""
 _MOST_MEMORY = 64 * 2**40
 _NEEDED = {
     "memory": "--memory",
@@ -72,7 +74,8 @@ _GUEST: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
     click.option(
         "--until",
         type=Duration(most=_MOST_TIME),
-        help="Simulate so long at most.  [default: 1h, or the time to send the memory 4 times]",
+        help="Simulate so long at most.  [default: what the policies allow, or the time to send "
+        "the memory 4 times, and an hour]",
     ),
 ]
 
@@ -155,7 +158,8 @@ def simulate_command(
     """
     try:
         policies = read_policies([(file.name, file.text()) for file in files])
-        setting, about = _replay(trace, guest) if trace else _prediction(guest)
+        specs = [each.policy.spec for each in policies]
+        setting, about = _replay(trace, guest) if trace else _prediction(guest, specs)
     except (PolicyFileError, RecordingError) as error:
         raise click.ClickException(str(error)) from error
     others = [each.policy for each in policies]
@@ -190,7 +194,7 @@ def _replay(trace: Contents, guest: dict[str, Any]) -> tuple[Setting, str]:
     return replay_setting(recording, memory=guest["memory"], vcpus=guest["vcpus"]), about
 
 
-def _prediction(guest: dict[str, Any]) -> tuple[Setting, str]:
+def _prediction(guest: dict[str, Any], policies: Sequence[MigrationPolicySpec]) -> tuple[Setting, str]:
     """The setting of the model, and what to say of it."""
     missing = [option for name, option in _NEEDED.items() if guest[name] is None]
     if missing:
@@ -203,7 +207,8 @@ def _prediction(guest: dict[str, Any]) -> tuple[Setting, str]:
         raise click.UsageError(str(error)) from error
     if until is None:
         seconds = min(_TIMES_OVER * made.memory / link, _MOST_TIME.total_seconds())
-        until = max(_LEAST_TIME, timedelta(seconds=math.ceil(seconds)))
+        allowed = (allowed_time(each, made.memory) for each in policies)
+        until = min(_LEAST_TIME + max(timedelta(seconds=math.ceil(seconds)), *allowed), _MOST_TIME)
     return prediction_setting(made, link=link, until=until.total_seconds()), describe(made, link)
 
 

@@ -1,5 +1,7 @@
 """What a policy would do to a guest of the model."""
 
+from datetime import timedelta
+
 from kubectl_vmferry.simulation.attempt import Start
 from kubectl_vmferry.simulation.guests import Guest
 from kubectl_vmferry.simulation.pre_copy import QEMU_DOWNTIME, ModelJob
@@ -8,6 +10,8 @@ from kubectl_vmferry.simulation.vms import simulated_vm
 from vmferry_agent.decisions.changes import bandwidth
 from vmferry_api.policies import Encryption, MigrationPolicySpec
 from vmferry_api.quantities import format_quantity
+from vmferry_operator.decisions.parameters import total_timeout
+from vmferry_operator.decisions.situations import GIB
 
 
 def prediction_setting(guest: Guest, *, link: float, until: float) -> Setting:
@@ -32,6 +36,21 @@ def prediction_setting(guest: Guest, *, link: float, until: float) -> Setting:
         )
 
     return Setting(vm=simulated_vm(memory=guest.memory, vcpus=guest.vcpus), start_job=start, until=until)
+
+
+def allowed_time(policy: MigrationPolicySpec, memory: int) -> timedelta:
+    """How long the policy itself lets a migration take, all its tries together; zero: it sets no bound.
+
+    Args:
+        policy: The policy.
+        memory: The guest's, in bytes.
+    """
+    within = timedelta(0)
+    if policy.objective is not None:
+        per_gib = policy.objective.complete_within_per_gib or timedelta(0)
+        within = (policy.objective.complete_within or timedelta(0)) + per_gib * (memory / GIB)
+    bound = max(within, total_timeout(policy.timeout, memory) or timedelta(0))
+    return bound * (policy.retry.attempts if policy.retry else 1)
 
 
 def describe(guest: Guest, link: float) -> str:

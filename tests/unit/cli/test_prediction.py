@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from simulated_guests import GIB, MIB, PRESETS, lab_guest, policy, preset
 
 from kubectl_vmferry.simulation.guests import Guest
-from kubectl_vmferry.simulation.prediction import left_out, prediction_setting
+from kubectl_vmferry.simulation.prediction import allowed_time, left_out, prediction_setting
 from kubectl_vmferry.simulation.results import OutcomeName, Result
 from kubectl_vmferry.simulation.simulate import simulate
 from vmferry_api.policies import MigrationPolicy
@@ -42,6 +42,19 @@ def test_a_timeout_leaves_the_vm_on_its_source():
     assert result.outcome.outcome == OutcomeName.FAILED
     assert "timeout: not done after 20s" in result.outcome.why
     assert (result.outcome.total_time, result.outcome.downtime) == (pytest.approx(21.5, abs=0.5), None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({}, 0),
+        ({"timeout": {"base": "60s", "perGiB": "10s"}}, 100),
+        ({"objective": {"maxDowntime": "1s", "completeWithin": "60s", "completeWithinPerGiB": "10s"}}, 100),
+        ({"timeout": {"base": "60s"}, "retry": {"attempts": 3}}, 180),
+    ],
+)
+def test_how_long_a_policy_would_go_on_is_known_where_it_sets_a_bound(spec, seconds):
+    assert allowed_time(policy(**spec).spec, 4 * GIB).total_seconds() == seconds
 
 
 def test_a_failure_is_tried_again_with_the_policy_that_is_named_for_it():

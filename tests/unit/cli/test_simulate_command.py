@@ -135,6 +135,14 @@ def test_with_json_all_that_is_for_people_goes_to_standard_error():
     assert "Model of QEMU 7.2" in result.stderr
 
 
+def test_it_simulates_as_long_as_the_policy_would_go_on():
+    guest = ["--memory", "64Gi", "--dirty-rate", "200Mi", "--working-set", "60Gi", "--bandwidth", "100Mi"]
+    slow = policy(timeout={"perGiB": "2m"}, progressTimeout="0s")
+    result = run("--policy", "-", *guest, "-o", "json", given=slow)
+    assert lines(result)[-1]["outcome"] == "Failed"
+    assert "timeout: not done after 2h8m" in result.stderr
+
+
 def test_side_by_side_is_the_same_as_one_by_one():
     some = PRESETS[4:7]
     words = [["--policy", str(path)] for path in some]
