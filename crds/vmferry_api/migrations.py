@@ -31,22 +31,30 @@ class PolicyOverrides(ApiModel):
 
     max_downtime: Duration | None = Field(
         default=None,
-        description="Over maxDowntime; takes the place of agentDowntimeRamp.",
+        description="In the place of the policy's maxDowntime, which is the downtime granted at first: steps "
+        "may raise it. With an objective: of objective.maxDowntime, which nothing exceeds in pre-copy. With "
+        "agentDowntimeRamp: of the ramp, which is then left out.",
         json_schema_extra=rules(duration_rule("maxDowntime", least="1ms", most=MAX_DOWNTIME, example="1s")),
     )
-    bandwidth: Bandwidth | None = Field(default=None, description="Over the fields of bandwidth.")
+    bandwidth: Bandwidth | None = Field(
+        default=None, description="Each field that is given: in the place of the policy's."
+    )
     stalling_limit: Duration | None = Field(
         default=None,
-        description="Over stallingLimit.",
+        description="In the place of the policy's stallingLimit.",
         json_schema_extra=rules(duration_rule("stallingLimit")),
     )
     progress_timeout: Duration | None = Field(
         default=None,
-        description="Over progressTimeout.",
+        description="In the place of the policy's progressTimeout.",
         json_schema_extra=rules(duration_rule("progressTimeout", example="150s")),
     )
-    timeout: Timeout | None = Field(default=None, description="Over timeout.")
-    queue_priority: int | None = Field(default=None, description="Over queuePriority.", ge=-1000, le=1000)
+    timeout: Timeout | None = Field(
+        default=None, description="In the place of the policy's timeout, as a whole."
+    )
+    queue_priority: int | None = Field(
+        default=None, description="In the place of the policy's queuePriority.", ge=-1000, le=1000
+    )
 
 
 def _immutable(field: str) -> Rule:
@@ -130,7 +138,8 @@ class AppliedPolicy(ApiModel):
     generation: int | None = Field(default=None, description="Its metadata.generation.", ge=0)
     policy_ref: str | None = Field(
         default=None,
-        description="spec.policyRef.name when it was selected: an attempt keeps its policy unless that is changed.",
+        description="spec.policyRef.name when it was selected: an attempt keeps its policy unless that is "
+        "changed.",
         max_length=253,
     )
     why: Text = Field(default="", description="Why this one, and why not the others.")

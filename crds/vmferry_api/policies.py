@@ -186,14 +186,21 @@ class StartOptions(ApiModel):
 
     object_rules: ClassVar = whole_start_rules()
 
-    auto_converge: AutoConverge | None = Field(default=None, description="Absent: the guest is never slowed.")
-    compression: Compression | None = Field(default=None, description="Absent: none.")
+    auto_converge: AutoConverge | None = Field(
+        default=None,
+        description="QEMU slows the guest's CPUs down until it dirties less than the link carries. Absent: "
+        "the guest is never slowed, but where an objective allows it.",
+    )
+    compression: Compression | None = Field(
+        default=None, description="How memory is compressed on its way. Absent: not at all."
+    )
     parallel_connections: int | None = Field(
         default=None, description="Number of parallel channels (QEMU's multifd).", ge=1, le=255
     )
     zero_copy: bool | None = Field(default=None, description="Send without copying in the source's kernel.")
     encryption: Encryption | None = Field(
-        default=None, description="Required: by TLS or not at all. Default: Disabled."
+        default=None,
+        description="Of the stream. Required: by TLS or not at all. Disabled: none. Default: Disabled.",
     )
 
 
@@ -213,13 +220,13 @@ class Timeout(ApiModel):
 
     base: Duration = Field(
         default=timedelta(0),
-        description="Whatever the VM's size.",
+        description="The part that is the same whatever the VM's size.",
         json_schema_extra=rules(duration_rule("base", example="10m")),
     )
     per_gib: Duration = Field(
         default=timedelta(0),
         alias="perGiB",
-        description="For each GiB of the VM's memory (KubeVirt's completionTimeoutPerGiB: 150s).",
+        description="Added for each GiB of the VM's memory (KubeVirt's completionTimeoutPerGiB: 150s).",
         json_schema_extra=rules(duration_rule("perGiB", example="150s")),
     )
 
@@ -385,7 +392,8 @@ class Objective(ApiModel):
 
     preferred_downtime: Duration | None = Field(
         default=None,
-        description="Not exceeded while the migration can still be expected to converge within the deadline.",
+        description="The downtime granted at first; not exceeded while the migration can still be expected "
+        "to get there within the deadline. Absent: maxDowntime from the start.",
         json_schema_extra=rules(
             duration_rule("preferredDowntime", least="1ms", most=MAX_DOWNTIME, example="100ms")
         ),
@@ -410,10 +418,24 @@ class Objective(ApiModel):
         description="Added to completeWithin for each GiB of the VM's memory.",
         json_schema_extra=rules(duration_rule("completeWithinPerGiB", example="15s")),
     )
-    allow: list[Technique] = Field(default=[], description="What may be used beyond pre-copy.", max_length=3)
-    throttle: Throttle = Field(default=Throttle.GENTLE, description="How hard auto-converge starts.")
+    allow: list[Technique] = Field(
+        default=[],
+        description="What may be used beyond pre-copy. AutoConverge: slow the guest's CPUs down. PostCopy: "
+        "run the guest on the target and fetch its memory as it is touched; a broken link stops the guest, "
+        "the loss of either host loses the VM. Suspend: pause the guest until it has moved, for as long as "
+        "that takes. Absent: nothing.",
+        max_length=3,
+    )
+    throttle: Throttle = Field(
+        default=Throttle.GENTLE,
+        description="How hard auto-converge starts, where allowed. Gentle: at 40 percent, 30 more at each "
+        "further try. Hard: at 90 percent, then 99.",
+    )
     post_copy: PostCopyTiming = Field(
-        default=PostCopyTiming.WHEN_NEEDED, description="When post-copy is switched to, where allowed."
+        default=PostCopyTiming.WHEN_NEEDED,
+        description="When post-copy is switched to, where allowed. WhenNeeded: once pre-copy is found "
+        "hopeless, or at the deadline. AfterFirstPass: as soon as all memory was sent once, the soonest end "
+        "there is.",
     )
     otherwise: Otherwise = Field(
         default=Otherwise.ABORT,
@@ -425,10 +447,10 @@ class Objective(ApiModel):
 class PostCopyRecovery(ApiModel):
     """How an interrupted post-copy is taken up again; the guest is never killed."""
 
-    attempts: int = Field(default=10, description="How often.", ge=0, le=1000)
+    attempts: int = Field(default=10, description="How often it is tried; 0: never.", ge=0, le=1000)
     backoff: Duration = Field(
         default=timedelta(seconds=5),
-        description="Before the second one, growing from then on.",
+        description="The wait before the second attempt, growing from then on.",
         json_schema_extra=rules(duration_rule("backoff", least="1s", most="1h", example="5s")),
     )
 
@@ -445,15 +467,22 @@ class Retry(ApiModel):
         ),
     )
 
-    attempts: int = Field(default=3, description="How many attempts in all.", ge=1, le=100)
+    attempts: int = Field(
+        default=3,
+        description="How many tries in all, the first one included; 1: none follows. A cancel is no failure, "
+        "nor is a restart. Without retry there is one.",
+        ge=1,
+        le=100,
+    )
     backoff: Duration = Field(
         default=timedelta(seconds=20),
-        description="Before the second one, growing from then on (KubeVirt: 20s).",
+        description="The wait before the second try, twice as long before each further one (an hour at "
+        "most), with up to a fifth added by chance (KubeVirt: 20s).",
         json_schema_extra=rules(duration_rule("backoff", least="1s", most="24h", example="20s")),
     )
     then_policy: Name | None = Field(
         default=None,
-        description="The policy of the last attempt.",
+        description="The policy of the last try, such as one that ends for certain. Absent: this one.",
         json_schema_extra=rules(object_name_rule("thenPolicy", example="post-copy")),
     )
 
@@ -503,8 +532,12 @@ class MigrationPolicySpec(ApiModel):
         ge=-1_000_000,
         le=1_000_000,
     )
-    concurrency: Concurrency | None = Field(default=None, description="How many at once.")
-    bandwidth: Bandwidth | None = Field(default=None, description="Caps on the stream.")
+    concurrency: Concurrency | None = Field(
+        default=None, description="How many migrations may run at once; the others wait in a queue."
+    )
+    bandwidth: Bandwidth | None = Field(
+        default=None, description="Caps on the migration stream, in bytes per second. Absent: none."
+    )
     queue_priority: int = Field(
         default=0,
         description="In the queue of those that wait for their turn each point counts as one minute of "
@@ -539,9 +572,10 @@ class MigrationPolicySpec(ApiModel):
     )
     progress_timeout: Duration | None = Field(
         default=None,
-        description="The agent alone aborts when the best needed downtime has not fallen and there was no new "
-        "revision for so long, also with the operator or the API server away; 0s: never. Default: 150s; 0s "
-        "where the objective says otherwise: KeepTrying.",
+        description="The agent alone, also with the operator or the API server away, aborts when nothing "
+        "gets better for so long: the best needed downtime does not fall (in the first passes: nothing is "
+        "sent), and no new revision comes. 0s: never. Default: 150s; 0s where the objective says otherwise: "
+        "KeepTrying.",
         json_schema_extra=rules(duration_rule("progressTimeout", example="150s")),
     )
     timeout: Timeout | None = Field(
@@ -549,7 +583,8 @@ class MigrationPolicySpec(ApiModel):
     )
     min_step_interval: Duration = Field(
         default=timedelta(0),
-        description="At least so long between two steps.",
+        description="At least so long between two steps; but switchToPostCopy, suspend and abort by `elapsed` or "
+        "`elapsedPerGiB` come at their time.",
         json_schema_extra=rules(duration_rule("minStepInterval")),
     )
     steps: list[Step] | None = Field(
@@ -557,11 +592,15 @@ class MigrationPolicySpec(ApiModel):
         description="What to do when the migration does not converge, in order. Each step has one `after` and "
         "one action. A step is behind us once its effect is in force (the downtime is at least that high, "
         "post-copy is on). One that is due by `elapsed`, `elapsedPerGiB` or `passes` is taken whether or not "
-        "the steps before it were; one after `stalled` waits for them.",
+        "the steps before it were; one after `stalled` waits for them. Of several that are due the first in the "
+        "list is taken, but switchToPostCopy, suspend or abort by `elapsed` or `elapsedPerGiB` before all others.",
         max_length=MAX_STEPS,
         min_length=1,
     )
-    objective: Objective | None = Field(default=None, description="Say what matters instead of steps.")
+    objective: Objective | None = Field(
+        default=None,
+        description="Say what matters instead of steps: the planner takes the cheapest way that is allowed.",
+    )
     post_copy_recovery: PostCopyRecovery | None = Field(
         default=None, description="How an interrupted post-copy is recovered."
     )
