@@ -2,8 +2,9 @@
 
     python bench/decisions.py [CALLS]
 
-The surroundings are made anew for each call, as the controller does. What is measured is the process's CPU
-time, so that whatever else the machine does is left out; garbage collection is on.
+The surroundings are made anew for each call, as the controller does; what it reckons of all migrations together is
+kept, as there, until one comes or goes (those rows say so). What is measured is the process's CPU time, so that
+whatever else the machine does is left out; garbage collection is on.
 """
 
 import platform
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from vmferry_api.conditions import Condition, ConditionType, Status
@@ -31,9 +33,9 @@ from vmferry_api.migrations import (
     VMState,
 )
 from vmferry_api.policies import MigrationPolicy
-from vmferry_operator.decisions.admission import worth_a_look
+from vmferry_kube.keys import ObjectKey
 from vmferry_operator.decisions.decide import OWN_CONDITIONS, OWN_FIELDS, Surroundings, decide
-from vmferry_operator.decisions.occupancy import Others
+from vmferry_operator.live_cluster import LiveCluster
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GIB = 2**30
@@ -52,6 +54,11 @@ LADDER: dict[str, object] = {
         {"after": {"stalled": "10s"}, "switchToPostCopy": {}},
         {"after": {"elapsedPerGiB": "2h"}, "abort": {}},
     ],
+}
+SHARED: dict[str, object] = {
+    **LADDER,
+    "bandwidth": {"perMigration": "100Mi", "perNode": "1Gi"},
+    "concurrency": {"outgoingPerNode": 20, "incomingPerNode": 20, "perCluster": 500},
 }
 OBJECTIVE: dict[str, object] = {
     "objective": {
@@ -75,15 +82,25 @@ class Case:
 
 def main(calls: int) -> str:
     """Measure all cases so many times each, and return the table."""
-    few = [policy("ladder", LADDER), policy("objective", OBJECTIVE)]
-    many = [*few, *selecting(200)]
+    many = everything()
+    few = many[:3]
     crowd = [*(running(f"r{n}", n) for n in range(50)), *(queued(f"q{n}", n) for n in range(450))]
+    share = [
+        *(running(f"r{n}", n, by="shared") for n in range(500)),
+        *(queued(f"q{n}", 500 + n, by="shared") for n in range(500)),
+    ]
+    long = [
+        *(running(f"r{n}", n) for n in range(50)),
+        *(queued(f"q{n}", 50 + n) for n in range(950)),
+        *ended(5000),
+    ]
     cases = [
         Case(name="16 steps, alone", call=deciding(running("m", 0), few)),
         Case(name="objective, alone", call=deciding(running("m", 0, by="objective"), few)),
+        Case(name="by selector, 200 policies with selectors", call=deciding(running("m", 0, by=None), many)),
         Case(
-            name="no policyRef, 200 policies with selectors",
-            call=deciding(running("m", 0, by=None), many),
+            name="not begun, 200 policies with selectors",
+            call=deciding(queued("m", 0, by=None), many, [running(f"r{n}", 0) for n in range(2)]),
             runs=False,
         ),
         Case(name="16 steps, 500 others: 50 run, 450 wait", call=deciding(running("m", 0), few, crowd)),
@@ -93,12 +110,46 @@ def main(calls: int) -> str:
             runs=False,
         ),
         Case(
-            name="no policyRef, 200 policies, 500 others",
-            call=deciding(running("m", 0, by=None), many, crowd),
+            name="not begun, 200 policies, 500 others",
+            call=deciding(queued("m", 225, by=None), many, crowd),
             runs=False,
         ),
         Case(
-            name="whose turn it is, of 450 (as one comes or goes)", call=lambda: turns(few, crowd), runs=False
+            name="as one came or went: whose turn it is, of 450",
+            call=waking(few, crowd),
+            runs=False,
+        ),
+        Case(name="16 steps, 500 run and share perNode, 500 wait", call=deciding(share[0], few, share)),
+        Case(
+            name="it waits as the 500th, 500 run and share perNode",
+            call=deciding(share[-1], few, share),
+            runs=False,
+        ),
+        Case(
+            name="as one came or went: 16 steps, 500 run",
+            call=deciding(share[0], few, share, anew=True),
+            runs=False,
+        ),
+        Case(
+            name="as one came or went: it waits, 500 run",
+            call=deciding(share[-1], few, share, anew=True),
+            runs=False,
+        ),
+        Case(
+            name="as one came or went: whose turn and share it is",
+            call=waking(few, share),
+            runs=False,
+        ),
+        Case(name="16 steps, 50 run, 950 wait, 5000 are over", call=deciding(long[0], few, long)),
+        Case(
+            name="it waits as the 950th, 50 run, 5000 are over",
+            call=deciding(long[999], few, long),
+            runs=False,
+        ),
+        Case(
+            name="as one came or went: it waits, 5000 are over",
+            call=deciding(long[999], few, long, anew=True),
+            runs=False,
         ),
     ]
     lines = [f"{'':50}  median    p99"]
@@ -132,17 +183,24 @@ def measured(call: Callable[[], object], calls: int) -> tuple[float, float]:
 
 
 def deciding(
-    migration: VMMigration, policies: Sequence[MigrationPolicy], others: Sequence[VMMigration] = ()
+    migration: VMMigration,
+    policies: Sequence[MigrationPolicy],
+    others: Sequence[VMMigration] = (),
+    *,
+    anew: bool = False,
 ) -> Callable[[], object]:
-    """A decision on a migration whose last decision is written already."""
+    """A decision on a migration whose last decision is written already; anew: as another one came or went."""
     now = NOW + timedelta(seconds=60)
+    live = following(policies, [*others, migration])
 
     def call() -> VMMigrationStatus:
+        if anew:
+            live.policies_changed()
         around = Surroundings(
             policies=policies,
             nodes={migration.spec.source_node, migration.spec.target_node},
             namespace_labels={"env": "prod"},
-            others=others,
+            cluster=live.now(),
         )
         return decide(migration, around, now=now).status
 
@@ -155,18 +213,40 @@ def deciding(
             applied = Applied(revision=status.desired.revision, attempt=1, time=now)
             status = status.replace(applied=applied)
         migration = migration.replace(status=VMMigrationStatus.model_validate(status.as_json()))
+        live.migration_changed(ObjectKey("prod", migration.metadata.name), migration)
     return call
 
 
-def turns(policies: Sequence[MigrationPolicy], migrations: Sequence[VMMigration]) -> object:
+def waking(policies: Sequence[MigrationPolicy], migrations: Sequence[VMMigration]) -> Callable[[], object]:
     """What the controller asks when slots are taken or given back."""
-    known = {each.metadata.name: each for each in policies}
-    return worth_a_look(Others(migrations=migrations, policies=known), now=NOW)
+    live = following(policies, migrations)
+
+    def call() -> object:
+        live.policies_changed()
+        cluster = live.now()
+        return cluster.turns.worth_a_look(now=NOW), cluster.shares.changed()
+
+    return call
+
+
+def following(policies: Sequence[MigrationPolicy], migrations: Sequence[VMMigration]) -> LiveCluster:
+    """The cluster as the controller keeps it."""
+    live = LiveCluster(lambda: policies)
+    for each in migrations:
+        live.migration_changed(ObjectKey("prod", each.metadata.name), each)
+    return live
 
 
 def policy(name: str, spec: dict[str, object]) -> MigrationPolicy:
     """A policy."""
     return MigrationPolicy.model_validate({"metadata": {"name": name, "generation": 1}, "spec": spec})
+
+
+@cache
+def everything() -> list[MigrationPolicy]:
+    """All policies of these benchmarks."""
+    named = {"ladder": LADDER, "objective": OBJECTIVE, "shared": SHARED}
+    return [*(policy(name, spec) for name, spec in named.items()), *selecting(200)]
 
 
 def selecting(count: int) -> list[MigrationPolicy]:
@@ -254,10 +334,9 @@ def running(uid: str, number: int, *, by: str | None = "ladder") -> VMMigration:
         last_transition_time=NOW + timedelta(seconds=55),
     )
     begun = object_of(uid, number, by=by, status=VMMigrationStatus())
-    policies = [policy("ladder", LADDER), policy("objective", OBJECTIVE), *selecting(200)]
     desired = decide(
         begun,
-        Surroundings(policies=policies, nodes=None, namespace_labels={"env": "prod"}),
+        Surroundings(policies=everything(), nodes=None, namespace_labels={"env": "prod"}),
         now=NOW,
     ).status.desired
     return begun.replace(
@@ -271,11 +350,19 @@ def running(uid: str, number: int, *, by: str | None = "ladder") -> VMMigration:
     )
 
 
-def queued(uid: str, number: int) -> VMMigration:
+def ended(count: int) -> list[VMMigration]:
+    """Those that have ended and are still there."""
+    one = running("over", 0)
+    one = one.replace(status=one.status.replace(phase=Phase.SUCCEEDED))
+    named = [one.metadata.replace(name=f"over{n}", uid=f"over{n}") for n in range(count)]
+    return [one.replace(metadata=metadata) for metadata in named]
+
+
+def queued(uid: str, number: int, *, by: str | None = "ladder") -> VMMigration:
     """One that waits for its turn."""
     queue = Queue(position=number + 1, since=NOW + timedelta(seconds=number), waiting_for="perCluster")
     status = VMMigrationStatus(phase=Phase.PENDING, queue=queue)
-    return object_of(uid, number, by="ladder", status=status)
+    return object_of(uid, number, by=by, status=status)
 
 
 def processor() -> str:

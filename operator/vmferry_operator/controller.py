@@ -19,8 +19,7 @@ from vmferry_kube.keys import ObjectKey
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.queues import WorkQueue
 from vmferry_kube.watching import Watch
-from vmferry_operator.decisions.admission import worth_a_look
-from vmferry_operator.decisions.occupancy import Others, occupies
+from vmferry_operator.live_cluster import LiveCluster
 from vmferry_operator.migration_controller import MigrationController
 from vmferry_operator.policy_controller import PolicyController
 from vmferry_operator.store import Store
@@ -44,11 +43,14 @@ class Controller:
         self._now = now
         self._migrations = Store(VMMigration, changed=self._migration_changed)
         self._policies = Store(MigrationPolicy, changed=self._policy_changed)
+        self._cluster = LiveCluster(self._policies.all)
+        self._wakes_others = False
         migrations = MigrationController(
             client,
             migrations=self._migrations,
             policies=self._policies,
             list_policies=self._list_policies,
+            cluster=self._cluster.now,
             now=now,
         )
         policies = PolicyController(
@@ -88,20 +90,18 @@ class Controller:
             self._migration_queue.forget(key)
         else:
             self._migration_queue.add(key)
-        if _occupancy(old) != _occupancy(new):
-            self._wake_others()
+        if self._cluster.migration_changed(key, new) and not self._wakes_others:
+            self._wakes_others = True
+            asyncio.get_running_loop().call_soon(self._wake_others)
         for name in {_policy_name(old), _policy_name(new)} - {None}:
             self._policy_queue.add(ObjectKey("", name or ""))
 
     def _wake_others(self) -> None:
-        """Slots or bandwidth were taken or given back: others may start, or share anew."""
-        policies = {policy.metadata.name: policy for policy in self._policies.all()}
-        others = Others(migrations=self._migrations.all(), policies=policies)
-        for each in worth_a_look(others, now=self._now()):
+        """Slots or bandwidth were taken or given back: some may start now, or have another share."""
+        self._wakes_others = False
+        cluster = self._cluster.now()
+        for each in (*cluster.turns.worth_a_look(now=self._now()), *cluster.shares.changed()):
             self._migration_queue.add(_key(each))
-        if any(each.spec.bandwidth and each.spec.bandwidth.per_node for each in policies.values()):
-            for each in others.running():
-                self._migration_queue.add(_key(each))
 
     def _policy_changed(
         self, key: ObjectKey, old: MigrationPolicy | None, new: MigrationPolicy | None
@@ -110,6 +110,7 @@ class Controller:
             self._policy_queue.add(key)
         if (old.spec if old else None) == (new.spec if new else None):
             return
+        self._cluster.policies_changed()
         for each in self._migrations.all():
             if each.status.phase is None or not each.status.phase.terminal:
                 self._migration_queue.add(_key(each))
@@ -138,12 +139,6 @@ class Controller:
                 group=GROUP, version=VERSION, plural=plural, _request_timeout=REQUEST_TIMEOUT
             )
         return listed["items"], int(listed["metadata"]["resourceVersion"])
-
-
-def _occupancy(migration: VMMigration | None) -> tuple[bool, int | None]:
-    """Whether it takes part of what its hosts can bear, and the cap of what it takes."""
-    desired = migration.status.desired if migration is not None and occupies(migration) else None
-    return desired is not None, desired.bandwidth if desired else None
 
 
 def _key(migration: VMMigration) -> ObjectKey:

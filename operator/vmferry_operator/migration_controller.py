@@ -15,6 +15,7 @@ from vmferry_kube.errors import ConflictError
 from vmferry_kube.keys import ObjectKey
 from vmferry_kube.migrations import FinalizerWriter, Remover, StatusWriter
 from vmferry_operator.cluster_facts import ClusterFacts
+from vmferry_operator.decisions.cluster import Cluster
 from vmferry_operator.decisions.decide import (
     OWN_FIELDS,
     Decision,
@@ -38,6 +39,7 @@ class MigrationController:
         migrations: What was seen of them.
         policies: What was seen of them.
         list_policies: Reads all policies anew into the store.
+        cluster: All that runs or waits, as last seen.
         now: The time.
     """
 
@@ -48,11 +50,13 @@ class MigrationController:
         migrations: Store[VMMigration],
         policies: Store[MigrationPolicy],
         list_policies: Callable[[], Awaitable[None]],
+        cluster: Callable[[], Cluster],
         now: Callable[[], datetime],
     ) -> None:
         self._migrations = migrations
         self._policies = policies
         self._list_policies = list_policies
+        self._cluster = cluster
         self._now = now
         self._facts = ClusterFacts(client)
         self._status = StatusWriter(client, manager=OPERATOR)
@@ -109,12 +113,11 @@ class MigrationController:
         labels = (
             await self._facts.namespace_labels(migration.metadata.namespace or "") if by_namespace else {}
         )
-        uid = migration.metadata.uid
         return Surroundings(
             policies=policies,
             nodes=nodes,
             namespace_labels=labels,
-            others=[each for each in self._migrations.all() if each.metadata.uid != uid],
+            cluster=self._cluster(),
         )
 
     async def _carry_out(

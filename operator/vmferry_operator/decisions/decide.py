@@ -1,9 +1,8 @@
 """One reconcile of one migration: from what is observed to the operator's whole part of the status."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from vmferry_api import FINALIZER
 from vmferry_api.conditions import Condition, ConditionType, Status, condition, find_condition
@@ -17,7 +16,6 @@ from vmferry_api.migrations import (
     VMMigrationStatus,
 )
 from vmferry_api.policies import MigrationPolicy, Retry
-from vmferry_operator.decisions.admission import place_in_queue
 from vmferry_operator.decisions.check import (
     host_conflicts,
     in_flight,
@@ -25,9 +23,9 @@ from vmferry_operator.decisions.check import (
     unsupported_message,
     usable,
 )
+from vmferry_operator.decisions.cluster import Cluster
 from vmferry_operator.decisions.conclude import Conclusion, cancel_wanted, cancelled_by, conclude
 from vmferry_operator.decisions.forecast import forecast
-from vmferry_operator.decisions.occupancy import Others
 from vmferry_operator.decisions.plan import begin, plan
 from vmferry_operator.decisions.ready import (
     SILENCE,
@@ -48,7 +46,7 @@ from vmferry_operator.decisions.select import (
     select_policy,
     then_policy_selection,
 )
-from vmferry_operator.decisions.shares import Share, share
+from vmferry_operator.decisions.shares import Share
 from vmferry_operator.decisions.silence import last_report
 from vmferry_operator.decisions.situations import in_post_copy, situation
 from vmferry_operator.decisions.wording import shortened
@@ -88,14 +86,8 @@ class Surroundings:
     """Those of the migration's two nodes that exist; None: not known just now."""
     namespace_labels: Mapping[str, str] | None = None
     """Of the migration's namespace; None: not known just now."""
-    others: Sequence[VMMigration] = ()
-    """All other migrations."""
-
-    @cached_property
-    def cluster(self) -> Others:
-        """The other migrations with their policies."""
-        policies = {policy.metadata.name: policy for policy in self.policies}
-        return Others(migrations=self.others, policies=policies)
+    cluster: Cluster = field(default_factory=Cluster)
+    """All migrations, with this one or without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +228,7 @@ class _Reconcile:
             return self._wait(found or accepted, None)
         if found is not None:
             return self._wait(found, accepted)
-        queue = place_in_queue(self._migration, accepted.spec, self._around.cluster, now=self._now)
+        queue = self._around.cluster.turns.place(self._migration, accepted.spec, now=self._now)
         if queue is not None:
             message = f"place {queue.position} in the queue: {queue.message}"
             check_again = self._now + LOOK_AT_QUEUE
@@ -377,12 +369,12 @@ class _Reconcile:
         return settled(self._old.steps, self._old.applied, self._old.attempts)
 
     def _share(self, selection: Selection) -> Share:
-        cluster = self._around.cluster
-        return lambda cap: share(self._migration, selection.spec, cluster, cap=cap)
+        shares = self._around.cluster.shares
+        return lambda cap: shares.of(self._migration, selection.spec, cap=cap)
 
     def _report_every(self) -> timedelta:
         current = self._old.desired.report_every if self._old.desired else None
-        return report_every(1 + len(self._around.cluster.running()), current)
+        return report_every(self._around.cluster.running_with(self._migration), current)
 
     def _tell_target(self, found: Obstacle | None) -> None:
         """TargetReady, once something is known of it; it stays what it was while there is nothing new."""

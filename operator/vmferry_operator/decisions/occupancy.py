@@ -36,27 +36,36 @@ def vm_keys(migration: VMMigration) -> Sequence[tuple[str, str]]:
     return (named, ("uuid", uuid)) if uuid else (named,)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Others:
-    """The cluster's other migrations, and the policies that they go by."""
+def standing(migration: VMMigration) -> object:
+    """All that decisions on other migrations depend on, to be compared; None: they do not depend on it."""
+    runs, queued = occupies(migration), waits(migration)
+    if not (runs or queued):
+        return None
+    spec, status = migration.spec, migration.status
+    return (
+        (migration.metadata.uid, runs, queued, *vm_keys(migration)),
+        (spec.source_node, spec.target_node, spec.overrides),
+        status.policy.name if status.policy else None,
+        status.desired.bandwidth if status.desired else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Occupants:
+    """The migrations that run or wait, as of one moment, and the policies that they go by."""
 
     migrations: Sequence[VMMigration]
+    """Any; those that neither run nor wait are left out."""
     policies: Mapping[str, MigrationPolicy]
 
-    def running(self) -> Sequence[VMMigration]:
-        """Those that take part of what hosts can bear."""
-        return self._running
+    @cached_property
+    def running(self) -> Mapping[str, VMMigration]:
+        """Those that take part of what hosts can bear, by their uid."""
+        return {each.metadata.uid: each for each in self.migrations if occupies(each)}
 
+    @cached_property
     def waiting(self) -> Sequence[VMMigration]:
         """Those that wait for their turn."""
-        return self._waiting
-
-    @cached_property
-    def _running(self) -> Sequence[VMMigration]:
-        return [each for each in self.migrations if occupies(each)]
-
-    @cached_property
-    def _waiting(self) -> Sequence[VMMigration]:
         return [each for each in self.migrations if waits(each)]
 
     def policy_of(self, migration: VMMigration) -> MigrationPolicySpec:

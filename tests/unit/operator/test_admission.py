@@ -18,8 +18,9 @@ from vmferry_api.migrations import (
     VMMigrationStatus,
 )
 from vmferry_api.policies import MigrationPolicy
-from vmferry_operator.decisions.admission import place_in_queue, worth_a_look
-from vmferry_operator.decisions.occupancy import Others, occupies
+from vmferry_operator.decisions.admission import Turns
+from vmferry_operator.decisions.cluster import Cluster
+from vmferry_operator.decisions.occupancy import occupies
 
 P = policy("p", concurrency={"outgoingPerNode": 1, "incomingPerNode": 1, "perCluster": 3})
 URGENT = policy("urgent", queuePriority=10, concurrency=P.spec.concurrency.as_json())
@@ -45,12 +46,12 @@ def one(name, route="ab", *, at=0.0, queued=None, runs=False, by="p", uuid=None,
     return migration(status or made, metadata, **words, **(spec or {}))
 
 
-def others(*migrations: VMMigration, policies: tuple[MigrationPolicy, ...] = (P, URGENT)) -> Others:
-    return Others(migrations=migrations, policies={each.metadata.name: each for each in policies})
+def others(*migrations: VMMigration, policies: tuple[MigrationPolicy, ...] = (P, URGENT)) -> Turns:
+    return Cluster(migrations, policies).turns
 
 
 def place(me, *around, by=P, now=LATER):
-    return place_in_queue(me, by.spec, others(*around), now=now)
+    return others(*around).place(me, by.spec, now=now)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +120,14 @@ def test_the_older_one_goes_first():
 
 
 def test_who_can_t_go_yet_lets_others_pass():
-    blocked = one("blocked", "cb", at=0, queued=3590)
+    blocked = one("blocked", "cb", at=3590, queued=3590)
     full = one("x", "db", runs=True)
-    assert place(one("me", "ce", at=5), full, blocked) is None
+    assert place(one("me", "ce", at=3595), full, blocked) is None
 
 
-def test_who_has_waited_for_long_keeps_its_place_free():
-    blocked = one("blocked", "cb", at=0, queued=0)
+@pytest.mark.parametrize("queued", [0, 3590])
+def test_who_is_old_keeps_its_place_free_even_if_its_hosts_were_not_ready_for_a_moment(queued):
+    blocked = one("blocked", "cb", at=0, queued=queued)
     full = one("x", "db", runs=True)
     assert place(one("me", "ce", at=5), full, blocked).waiting_for == "outgoingPerNode"
 
@@ -137,9 +139,10 @@ GENEROUS = policy("generous", concurrency={"outgoingPerNode": 9, "perCluster": 9
 @pytest.mark.parametrize(("waited", "passes"), [(200, True), (400, False)])
 def test_a_strict_policy_s_migration_is_not_passed_by_generous_ones_for_ever(waited, passes):
     runs = [one(f"x{n}", f"a{n}", runs=True, by="generous") for n in (1, 2)]
-    strict = one("strict", "ac", at=0, queued=3600 - waited, by="strict")
+    at = 3600 - waited
+    strict = one("strict", "ac", at=at, queued=3599, by="strict")
     around = others(*runs, strict, policies=(STRICT, GENEROUS))
-    found = place_in_queue(one("me", "ad", at=5), GENEROUS.spec, around, now=LATER)
+    found = around.place(one("me", "ad", at=at + 5), GENEROUS.spec, now=LATER)
     assert (found is None) == passes
     if found is not None:
         assert found.waiting_for == "outgoingPerNode"
@@ -152,17 +155,17 @@ def test_a_strict_policy_s_migration_is_not_passed_by_generous_ones_for_ever(wai
 def test_who_comes_next_lets_the_one_before_it_start_even_if_its_own_limit_is_higher():
     strict = one("strict", "ac", at=0, queued=0, by="strict")
     me, policies = one("me", "ad", at=5), (STRICT, GENEROUS)
-    assert place_in_queue(strict, STRICT.spec, others(me, policies=policies), now=LATER) is None
-    assert place_in_queue(me, GENEROUS.spec, others(strict, policies=policies), now=LATER) is not None
+    assert others(me, policies=policies).place(strict, STRICT.spec, now=LATER) is None
+    assert others(strict, policies=policies).place(me, GENEROUS.spec, now=LATER) is not None
     runs = one("strict", "ac", runs=True, by="strict")
-    assert place_in_queue(me, GENEROUS.spec, others(runs, policies=policies), now=LATER) is None
+    assert others(runs, policies=policies).place(me, GENEROUS.spec, now=LATER) is None
 
 
 def test_nothing_is_kept_for_one_that_waits_for_another_migration_of_its_vm():
     runs = one("x", "ac", runs=True, uuid="same", by="generous")
     blocked = one("blocked", "ad", at=0, queued=0, uuid="same", by="strict")
     around = others(runs, blocked, policies=(STRICT, GENEROUS))
-    assert place_in_queue(one("me", "ae", at=5), GENEROUS.spec, around, now=LATER) is None
+    assert around.place(one("me", "ae", at=5), GENEROUS.spec, now=LATER) is None
 
 
 @pytest.mark.parametrize(("head_start", "first"), [(599, True), (601, False)])
@@ -201,9 +204,9 @@ def test_whoever_is_admitted_one_after_the_other_no_limit_is_ever_exceeded_and_a
         rounds += 1
         assert rounds <= 50
         now = LATER + timedelta(minutes=rounds)
-        for each in worth_a_look(others(*waiting, *running), now=now):
-            around = others(*(other for other in [*waiting, *running] if other is not each))
-            if place_in_queue(each, around.policy_of(each), around, now=now) is None:
+        for each in others(*waiting, *running).worth_a_look(now=now):
+            by = {"p": P, "urgent": URGENT}[each.status.policy.name]
+            if place(each, *waiting, *running, by=by, now=now) is None:
                 waiting.remove(each)
                 running.append(each.replace(status=each.status.replace(queue=None, desired=DESIRED)))
         assert len(running) <= 3
@@ -218,4 +221,23 @@ def test_those_behind_hear_of_their_turn():
     full = one("x", "db", runs=True)
     queue = [one(f"q{n:02}", "cb", at=n, queued=3590) for n in range(30)]
     free = one("free", "ef", at=100, queued=3590)
-    assert free in worth_a_look(others(full, *queue, free), now=LATER)
+    assert free in others(full, *queue, free).worth_a_look(now=LATER)
+
+
+@given(
+    queue=QUEUES,
+    runs=st.lists(NODES, max_size=3),
+    by=st.sampled_from([P, URGENT]),
+    edited=st.booleans(),
+    now=st.integers(0, 900),
+)
+def test_whoever_asks_is_left_out_whatever_the_cluster_has_of_it(queue, runs, by, edited, now):
+    """What is reckoned once for all is what would be reckoned for it alone, without it."""
+    waiting = [one(f"q{n}", route, at=at, queued=at, by=name) for n, (route, at, name) in enumerate(queue)]
+    running = [one(f"r{n}", route, runs=True) for n, route in enumerate(runs)]
+    around = others(*waiting, *running)
+    for each in waiting:
+        mine = by if edited else {"p": P, "urgent": URGENT}[each.status.policy.name]
+        alone = others(*(other for other in [*waiting, *running] if other is not each))
+        found = around.place(each, mine.spec, now=after(now))
+        assert found == alone.place(each, mine.spec, now=after(now))

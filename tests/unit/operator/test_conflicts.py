@@ -9,6 +9,7 @@ from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.errors import ConflictError
 from vmferry_kube.keys import ObjectKey
+from vmferry_operator.decisions.cluster import Cluster
 from vmferry_operator.migration_controller import MigrationController
 from vmferry_operator.store import Store
 
@@ -31,6 +32,7 @@ async def test_what_was_in_the_way_of_a_write_is_taken_in(monkeypatch):
             migrations=migrations,
             policies=Store(MigrationPolicy, changed=lambda *_: None),
             list_policies=None,
+            cluster=Cluster,
             now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )
 

@@ -14,6 +14,7 @@ from objects_as_stored import reported, written
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import Attempt, AttemptOutcome, Phase, VMMigration, VMMigrationStatus, VMState
 from vmferry_api.policies import Concurrency
+from vmferry_operator.decisions.cluster import Cluster
 from vmferry_operator.decisions.decide import Surroundings, decide
 from vmferry_operator.decisions.occupancy import occupies
 
@@ -87,7 +88,7 @@ class Crowd:
         around = Surroundings(
             policies=list(self._policies.values()),
             namespace_labels={},
-            others=[each for other, each in self.all.items() if other != name],
+            cluster=Cluster(self.all.values(), self._policies.values()),
         )
         self.all[name] = written(before, decide(before, around, now=after(self.now)))
         if occupies(self.all[name]) and not occupies(before):

@@ -3,7 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from migrations_in_words import first_desired, migration, policy, running
 
+from vmferry_api.migrations import AppliedPolicy, VMMigration
+from vmferry_operator.decisions.cluster import Cluster
 from vmferry_operator.decisions.shares import Flow, shares
 
 MI = 2**20
@@ -91,6 +94,46 @@ def test_nobody_could_get_more_without_taking_it_from_somebody_who_has_no_more(f
         if each.uid not in found or found[each.uid] + MI > (each.cap or 2**60):
             continue
         assert any(_full_and_not_richer(link, each, flows, found) for link in each.links)
+
+
+POLICIES = [policy("free"), policy("shared", bandwidth={"perNode": "100Mi"})]
+
+
+def one_that_runs(uid: str, route: str, by: str, *, cap: int | None) -> VMMigration:
+    """Along `ab`, say, by one of the policies."""
+    desired = first_desired(POLICIES[0].spec).replace(bandwidth=cap)
+    status = running(desired=desired, policy=AppliedPolicy(name=by))
+    words = {"sourceNode": route[0], "targetNode": route[1]}
+    return migration(status, {"uid": uid, "name": uid}, **words)
+
+
+@given(
+    drawn=st.lists(
+        st.tuples(
+            st.sampled_from(["ab", "ac", "cb", "bc"]),
+            st.sampled_from(["free", "shared"]),
+            st.sampled_from([None, 20 * MI, 45 * MI]),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    by=st.sampled_from(POLICIES),
+    cap=st.sampled_from([None, 20 * MI]),
+)
+def test_whoever_asks_is_left_out_whatever_the_cluster_has_of_it(drawn, by, cap):
+    """What is reckoned once for all is what would be reckoned for it alone, with what it is to have by now."""
+    all_ = [one_that_runs(f"u{n}", route, by, cap=cap) for n, (route, by, cap) in enumerate(drawn)]
+    for each in all_:
+        alone = Cluster([other for other in all_ if other is not each], POLICIES).shares
+        assert Cluster(all_, POLICIES).shares.of(each, by.spec, cap=cap) == alone.of(each, by.spec, cap=cap)
+
+
+def test_those_are_named_whose_share_is_not_the_one_that_they_were_told():
+    one, two, far = (one_that_runs(route, route, "shared", cap=None) for route in ("ab", "ac", "xy"))
+    desired = far.status.desired
+    assert desired is not None
+    far = far.replace(status=far.status.replace(desired=desired.replace(share=100 * MI)))
+    assert Cluster([one, two, far], POLICIES).shares.changed() == [one, two]
 
 
 def _full_and_not_richer(link, mine, flows, found):
