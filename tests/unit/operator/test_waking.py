@@ -52,7 +52,9 @@ class Cluster:
             "resourceVersion": str(self._version),
             "creationTimestamp": after(self._version).isoformat(),
         }
-        self.controller._migrations.take({"metadata": metadata, "spec": spec, "status": status.as_json()})
+        own = status.source.replace(vm=status.source.vm.replace(uuid=name))
+        told = status.replace(source=own).as_json()
+        self.controller._migrations.take({"metadata": metadata, "spec": spec, "status": told})
         await asyncio.sleep(0)
         others = self.woken - {name}
         self.woken.clear()
