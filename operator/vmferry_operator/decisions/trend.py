@@ -9,6 +9,8 @@ from vmferry_api.migrations import PassRecord
 
 SAME_BANDWIDTH = 0.25
 """More than the hiccups of what QEMU measures over 100 ms, less than what another migration takes or leaves."""
+NEVER = timedelta(days=365)
+"""What takes longer than this does not come."""
 WINDOW = 5
 """Passes that are looked at: a lucky outlier must not count for ever."""
 
@@ -36,7 +38,8 @@ class Trend:
             return timedelta(0)
         if self.ratio is None or self.ratio >= 1:
             return None
-        return (self.needed - granted) / (1 - self.ratio)
+        seconds = (self.needed - granted).total_seconds() / (1 - self.ratio)
+        return None if seconds > NEVER.total_seconds() else timedelta(seconds=seconds)
 
     def __str__(self) -> str:
         """The figures, for reasons."""

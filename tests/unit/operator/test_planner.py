@@ -344,6 +344,7 @@ def test_a_hiccup_of_the_link_is_no_trend_of_the_guest() -> None:
         ([(1, 1000), (2, 900)], 300, 6),
         ([(1, 1000), (2, 900), (2.9, 810)], 300, 5.1),
         ([(1, 900), (2, 1000)], 300, None),
+        ([(1, 7_500_000), (2, 7_499_999)], 300, None),
     ],
 )
 def test_the_time_that_is_left_is_that_of_a_geometric_series(
@@ -353,6 +354,15 @@ def test_the_time_that_is_left_is_that_of_a_geometric_series(
     assert seen is not None
     left = seen.time_to(timedelta(milliseconds=granted))
     assert (None if left is None else round(left.total_seconds(), 1)) == seconds
+
+
+@given(st.integers(1, 2**60), st.integers(0, 2**20))
+def test_however_flat_the_passes_are_they_can_be_judged(pending: int, falls: int) -> None:
+    flat = records([(2, 5000), (7, 5000)])
+    seen = trend([flat[0].replace(pending=pending), flat[1].replace(pending=max(0, pending - falls))])
+    assert seen is not None
+    left = seen.time_to(timedelta(milliseconds=300))
+    assert left is None or after(0) + left >= after(0)
 
 
 def test_one_lucky_pass_is_not_the_floor() -> None:
