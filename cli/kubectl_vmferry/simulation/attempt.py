@@ -116,6 +116,8 @@ class RunningAttempt:
             match change.parameter, self._in_force.get(change.parameter), change.value:
                 case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
                     self._convergence = self._convergence.with_bandwidth(old, new)
+                case Parameter.MAX_DOWNTIME, timedelta() as low, timedelta() as high if high > low:
+                    self._steered_at = now
                 case Parameter.TECHNIQUE, _, _:
                     self._switched_at = now
             self._in_force[change.parameter] = change.value

@@ -289,6 +289,8 @@ class Attempt:
         match change.parameter, before, change.value:
             case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
                 self._convergence = self._convergence.with_bandwidth(old, new)
+            case Parameter.MAX_DOWNTIME, timedelta() as low, timedelta() as high if high > low:
+                self._steered_at = self._clock.monotonic()  # a rung of the ramp comes without a revision
 
     def _max_downtime(self, desired: Desired) -> timedelta | None:
         if desired.agent_downtime_ramp is None:

@@ -103,7 +103,7 @@ CASES = [
         seconds=(300, 300 + STARTS),
         why="timeout: not done after 5m",
     ),
-    Case(preset="legacy", place=HOPELESS, outcome=STAYS, seconds=(256, 300), why="for 4m"),
+    Case(preset="legacy", place=HOPELESS, outcome=STAYS, seconds=(390, 430), why="for 2m30s"),
     Case(preset="minimal-downtime", place=HOPELESS, outcome=STAYS, seconds=(60, 90), why="pass 9 reached"),
     Case(preset="must-complete", place=HOPELESS, outcome=MOVES, seconds=(20, 40), downtime=1),
     Case(preset="post-copy", place=HOPELESS, outcome=MOVES, seconds=(40, 70), downtime=0.5),
