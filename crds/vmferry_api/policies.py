@@ -399,8 +399,9 @@ class Objective(ApiModel):
         ),
     )
     max_downtime: Duration = Field(
-        description="Never exceeded in pre-copy: QEMU, which reckons with memory alone, is given a tenth less, "
-        "and at least 100ms less (but no less than half of it).",
+        description="What the guest's stop in pre-copy is to stay within: QEMU, which reckons with memory alone, "
+        "is given a tenth less, and at least 100ms less (but no less than half of it). It can't reckon with a "
+        "guest that begins to write faster at that very moment.",
         json_schema_extra=rules(
             duration_rule("maxDowntime", least="20ms", most=MAX_DOWNTIME, example="500ms")
         ),
