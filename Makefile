@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds lock setup clean
+.PHONY: demo test lint crds lock bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -27,6 +27,10 @@ lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	printf 'hatchling\nsetuptools\n' | $(BIN)/uv pip compile $(LOCK) - -o requirements-build.txt
 	$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements.txt
 LOCK := --quiet --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11
+
+bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies (as root; 15 minutes)
+	$(BIN)/python bench/decisions.py
+	$(BIN)/python bench/objective.py
 
 setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the control plane's binaries
 	$(BIN)/vmferry-lab binaries
