@@ -23,8 +23,8 @@ GENTLE, HARD, POST_COPY = "objective-gentle", "objective-hard", "objective-post-
 AT_ONCE, ONE_SECOND = "objective-post-copy-at-once", "objective-1s"
 EASY, HOPELESS_ONES = (IDLE, BORDERLINE, BURSTS), (LARGE, HOPELESS, JUST_ABOVE)
 PREFERRED, MAX_DOWNTIME = 0.3, 0.5
-INTO_BURST = 2.0
-"""So far into a burst of 6 s a bursty guest starts: this one ends before the verdict, the next comes too late."""
+INTO_BURST = 3.0
+"""So far into a burst of 6 s a bursty guest starts: the burst is over before the verdict, which could not tell."""
 
 
 class Measured:
