@@ -88,5 +88,10 @@ def find_condition(conditions: Iterable[Condition], type_: ConditionType) -> Con
 
 def is_true(conditions: Iterable[Condition], type_: ConditionType) -> bool:
     """Whether there is a condition of this type with status True."""
+    return true_since(conditions, type_) is not None
+
+
+def true_since(conditions: Iterable[Condition], type_: ConditionType) -> datetime | None:
+    """Since when the condition of this type has status True; None: it has not."""
     found = find_condition(conditions, type_)
-    return found is not None and found.status == Status.TRUE
+    return found.last_transition_time if found is not None and found.status == Status.TRUE else None

@@ -10,8 +10,7 @@ from kubectl_vmferry.simulation.vms import simulated_vm
 from vmferry_agent.decisions.changes import bandwidth
 from vmferry_api.policies import Encryption, MigrationPolicySpec
 from vmferry_api.quantities import format_quantity
-from vmferry_operator.decisions.parameters import total_timeout
-from vmferry_operator.decisions.situations import GIB
+from vmferry_operator.decisions.parameters import total_timeout, total_within
 
 
 def prediction_setting(guest: Guest, *, link: float, until: float) -> Setting:
@@ -45,11 +44,8 @@ def allowed_time(policy: MigrationPolicySpec, memory: int) -> timedelta:
         policy: The policy.
         memory: The guest's, in bytes.
     """
-    within = timedelta(0)
-    if policy.objective is not None:
-        per_gib = policy.objective.complete_within_per_gib or timedelta(0)
-        within = (policy.objective.complete_within or timedelta(0)) + per_gib * (memory / GIB)
-    bound = max(within, total_timeout(policy.timeout, memory) or timedelta(0))
+    within = None if policy.objective is None else total_within(policy.objective, memory)
+    bound = max(within or timedelta(0), total_timeout(policy.timeout, memory) or timedelta(0))
     return bound * (policy.retry.attempts if policy.retry else 1)
 
 

@@ -9,8 +9,3 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 def at(seconds: float) -> datetime:
     """The time of day of a moment."""
     return EPOCH + timedelta(seconds=seconds)
-
-
-def seconds_at(time: datetime) -> float:
-    """The moment of a time of day."""
-    return (time - EPOCH).total_seconds()

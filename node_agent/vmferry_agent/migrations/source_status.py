@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from vmferry_agent.decisions.outcome import Ended
 from vmferry_agent.hypervisor.port import CompletedJob, Domain, HostFacts
 from vmferry_agent.migrations.vm_reports import vm_report
-from vmferry_api.conditions import ConditionType, Status, condition, find_condition
+from vmferry_api.conditions import ConditionType, Status, condition, find_condition, true_since
 from vmferry_api.migrations import (
     Applied,
     ApplyError,
@@ -88,8 +88,7 @@ class SourceStatus:
     @property
     def stalling_since(self) -> datetime | None:
         """Since when it is reported to stall; None: it is not."""
-        found = find_condition(self._status.conditions, ConditionType.MIGRATION_STALLING)
-        return found.last_transition_time if found is not None and found.status == Status.TRUE else None
+        return true_since(self._status.conditions, ConditionType.MIGRATION_STALLING)
 
     @property
     def limit_run_into(self) -> str | None:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vmferry_api.durations import format_duration, whole_milliseconds
+from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Attempt
 from vmferry_api.policies import Objective
-from vmferry_operator.decisions.situations import GIB, Situation
+from vmferry_operator.decisions.parameters import total_within
+from vmferry_operator.decisions.situations import Situation
 
 SOON = 0.1
 """So much longer than the deadline what is about to arrive may take: to start anew would cost all of it again."""
@@ -38,11 +39,9 @@ def deadline(objective: Objective, situation: Situation, attempt: Attempt) -> De
         situation: Where the migration stands.
         attempt: The attempt that runs.
     """
-    base, per_gib = objective.complete_within, objective.complete_within_per_gib
-    if base is None and per_gib is None:
+    within = total_within(objective, situation.memory)
+    if within is None:
         return None
-    size = (per_gib or timedelta(0)) * ((situation.memory or 0) / GIB)
-    within = whole_milliseconds((base or timedelta(0)) + size)
     began = next(
         (each.start for each in situation.attempts if each.number == situation.first_attempt_of_try),
         attempt.start,

@@ -7,7 +7,7 @@ from vmferry_api.migrations import Desired, Forecast, Progress
 from vmferry_api.policies import MigrationPolicySpec
 from vmferry_operator.decisions.actions import Outlook
 from vmferry_operator.decisions.deadline import deadline
-from vmferry_operator.decisions.planner import in_time
+from vmferry_operator.decisions.planner import arrival_in_time
 from vmferry_operator.decisions.situations import Situation
 from vmferry_operator.decisions.trend import Trend, over_one_link, trend
 
@@ -46,10 +46,9 @@ def forecast(
         return None
     granted = desired.max_downtime or progress.max_downtime or timedelta(0)
     limit = None if policy.objective is None else deadline(policy.objective, situation, attempt)
-    arrives = None
-    if in_time(seen, granted, situation.passes, attempt, limit):
-        left = seen.time_to(granted) or timedelta(0)
-        arrives = max(now, attempt.start + situation.passes[-1].elapsed + left)
+    arrives = arrival_in_time(seen, granted, situation.passes, attempt, limit)
+    if arrives is not None:
+        arrives = max(now, arrives)
     return _steady(_of_pre_copy(seen, granted, arrives, _next(outlook)), before)
 
 

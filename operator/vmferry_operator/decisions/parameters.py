@@ -186,8 +186,19 @@ def total_timeout(timeout: Timeout | None, memory: int | None) -> timedelta | No
     """The bound on an attempt for a VM of so many bytes; None: no bound."""
     if timeout is None:
         return None
-    total = timeout.base + timeout.per_gib * ((memory or 0) / GIB)
-    return whole_milliseconds(total) or None
+    return _for_memory(timeout.base, timeout.per_gib, memory) or None
+
+
+def total_within(objective: Objective, memory: int | None) -> timedelta | None:
+    """How long an objective lets a try take for a VM of so many bytes; None: no bound."""
+    base, per_gib = objective.complete_within, objective.complete_within_per_gib
+    if base is None and per_gib is None:
+        return None
+    return _for_memory(base or timedelta(0), per_gib or timedelta(0), memory)
+
+
+def _for_memory(base: timedelta, per_gib: timedelta, memory: int | None) -> timedelta:
+    return whole_milliseconds(base + per_gib * ((memory or 0) / GIB))
 
 
 def _values(steps: Sequence[StepRecord], name: ActionName) -> list[str]:

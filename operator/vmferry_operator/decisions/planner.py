@@ -61,14 +61,14 @@ def next_move(
     return _Planner(objective, desired, steps, situation, attempt, now=now).outlook()
 
 
-def in_time(
+def arrival_in_time(
     seen: Trend,
     granted: timedelta,
     passes: Sequence[PassRecord],
     attempt: Attempt,
     deadline: Deadline | None,
-) -> bool:
-    """Whether it can be expected to get there before waiting has cost too much.
+) -> datetime | None:
+    """When it can be expected to get there; None: not before waiting has cost too much.
 
     It does not depend on when it is asked, only on what the passes have shown.
 
@@ -79,12 +79,12 @@ def in_time(
         attempt: The attempt that runs.
         deadline: The objective's.
     """
-    left = seen.time_to(granted)
-    if left is None:
-        return False
+    arrives = seen.arrives(granted)
     patience = max(PATIENCE, passes[0].elapsed * PATIENCE_IN_PASSES)
-    arrives = attempt.start + passes[-1].elapsed + left
-    return left <= patience and (deadline is None or arrives <= deadline.at)
+    if arrives is None or arrives - seen.began > patience:
+        return None
+    at = attempt.start + arrives
+    return at if deadline is None or at <= deadline.at else None
 
 
 class _Planner:
@@ -219,8 +219,8 @@ class _Planner:
     def _arrives(self, seen: Trend | None) -> datetime | None:
         """When it will fit, or the first pass will be over; None: not to be expected, or not known."""
         if seen is not None:
-            left = seen.time_to(self._granted)
-            return None if left is None else self._begin(self._situation.passes[-1]) + left
+            arrives = seen.arrives(self._granted)
+            return None if arrives is None else self._attempt.start + arrives
         progress = self._situation.progress
         if progress is None or not progress.bandwidth or progress.memory_pass == 0:
             return None
@@ -255,7 +255,8 @@ class _Planner:
         return any(records.action(step) == action and counts(step) for step in self._steps)
 
     def _will_fit(self, seen: Trend, granted: timedelta) -> bool:
-        return in_time(seen, granted, self._situation.passes, self._attempt, self._deadline)
+        passes = self._situation.passes
+        return arrival_in_time(seen, granted, passes, self._attempt, self._deadline) is not None
 
     def _move(self, action: Action, trigger: str) -> Outlook:
         share = self._desired.share

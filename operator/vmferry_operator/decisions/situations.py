@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vmferry_api.conditions import ConditionType, Status, find_condition
+from vmferry_api.conditions import ConditionType, true_since
 from vmferry_api.features import Feature
 from vmferry_api.migrations import (
     Attempt,
@@ -96,13 +96,12 @@ def situation(migration: VMMigration) -> Situation:
     """Read it from the reports."""
     status = migration.status
     running = bool(status.attempts) and status.attempts[-1].end is None
-    stalling = find_condition(status.conditions, ConditionType.MIGRATION_STALLING)
     vm = status.source.vm if status.source else None
     progress = status.progress if running else None
     return Situation(
         attempts=status.attempts,
         memory_pass=progress.memory_pass if progress else 0,
-        stalling_since=stalling.last_transition_time if stalling and stalling.status == Status.TRUE else None,
+        stalling_since=true_since(status.conditions, ConditionType.MIGRATION_STALLING),
         memory=vm.memory if vm else None,
         in_post_copy=in_post_copy(migration),
         progress=progress,

@@ -27,6 +27,8 @@ class Trend:
     """The low end of the window: its second lowest value, where there are enough to leave an outlier out."""
     passes: int
     """In the window."""
+    began: timedelta
+    """When the last pass did, since the attempt began."""
 
     def time_to(self, granted: timedelta) -> timedelta | None:
         """How long until it fits into the granted downtime; None: never at this rate, or not to be said yet.
@@ -40,6 +42,11 @@ class Trend:
             return None
         seconds = (self.needed - granted).total_seconds() / (1 - self.ratio)
         return None if seconds > NEVER.total_seconds() else timedelta(seconds=seconds)
+
+    def arrives(self, granted: timedelta) -> timedelta | None:
+        """When it will fit into the granted downtime, since the attempt began; None: as for `time_to`."""
+        left = self.time_to(granted)
+        return None if left is None else self.began + left
 
     def __str__(self) -> str:
         """The figures, for reasons."""
@@ -65,6 +72,7 @@ def trend(passes: Sequence[PassRecord]) -> Trend | None:
         ratio=ratio,
         floor=values[1] if len(values) > 2 else values[0],  # noqa: PLR2004 - of two, the lower
         passes=len(window),
+        began=last.elapsed,
     )
 
 
