@@ -10,7 +10,14 @@ from vmferry_api.conditions import Condition
 from vmferry_api.durations import Duration, duration_rule
 from vmferry_api.names import Name, object_name_rule, vm_name_rule
 from vmferry_api.objects import ApiObject
-from vmferry_api.policies import MAX_DOWNTIME, Bandwidth, DowntimeRamp, StartOptions, Timeout
+from vmferry_api.policies import (
+    MAX_DOWNTIME,
+    Bandwidth,
+    DowntimeRamp,
+    PostCopyRecovery,
+    StartOptions,
+    Timeout,
+)
 from vmferry_api.quantities import Quantity
 from vmferry_api.schemas import ApiModel, Rule, rules
 
@@ -64,6 +71,14 @@ def _immutable(field: str) -> Rule:
     )
 
 
+class Storage(StrEnum):
+    """Where the disks of a VM are, and what becomes of them."""
+
+    SHARED = "Shared"
+    COPY_ALL = "CopyAll"
+    COPY_INCREMENTAL = "CopyIncremental"
+
+
 class VMMigrationSpec(ApiModel):
     """Which VM is to move, from where to where. Immutable but for policyRef, overrides and cancel."""
 
@@ -77,6 +92,10 @@ class VMMigrationSpec(ApiModel):
             rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",
             message="cancel can't be taken back; create another VMMigration instead",
             field_path=".cancel",
+        ),
+        Rule(
+            rule="has(self.storage) == has(oldSelf.storage)",
+            message="storage is immutable; create another VMMigration instead",
         ),
         Rule(
             rule="has(self.ttlAfterFinished) == has(oldSelf.ttlAfterFinished)",
@@ -100,6 +119,12 @@ class VMMigrationSpec(ApiModel):
         default=None, description="The policy for this migration, whatever else would select one."
     )
     overrides: PolicyOverrides | None = Field(default=None, description="Single tunables over the policy's.")
+    storage: Storage = Field(
+        default=Storage.SHARED,
+        description="Shared: both nodes see the same disks. CopyAll: the disks are on sourceNode and are copied "
+        "whole, before the memory. CopyIncremental: only what differs from a backing file that both nodes have.",
+        json_schema_extra=rules(_immutable("storage")),
+    )
     cancel: bool = Field(
         default=False,
         description="true aborts; the VM stays on its source. In post-copy, which nothing can abort, it waits "
@@ -169,10 +194,28 @@ class VMReport(ApiModel):
     )
 
 
+class Hardware(ApiModel):
+    """What a VM needs of the host that it comes to."""
+
+    type: str = Field(description="How its processor is run: kvm, or qemu (emulated).", max_length=32)
+    arch: str = Field(description="Its architecture, such as x86_64.", max_length=32)
+    machine: str | None = Field(default=None, description="Its machine type.", max_length=64)
+    emulator: str | None = Field(default=None, description="The path of its QEMU.", max_length=1024)
+    cpu: str | None = Field(
+        default=None,
+        description="Its processor as libvirt's XML; absent where that is too long to be told.",
+        max_length=8192,
+    )
+    disks: list[Annotated[str, Field(max_length=1024)]] = Field(
+        default=[], description="The files and devices that its disks are.", max_length=64
+    )
+
+
 class SourceReport(ApiModel):
     """What the source node's agent sees."""
 
     vm: VMReport | None = Field(default=None, description="The VM on the source.")
+    hardware: Hardware | None = Field(default=None, description="What the VM needs of its target.")
     message: Text | None = Field(default=None, description="Why the VM can't leave, for people.")
     libvirt_version: str | None = Field(default=None, description="Of the source host.", max_length=32)
     qemu_version: str | None = Field(default=None, description="Of the source host.", max_length=32)
@@ -260,6 +303,13 @@ class Desired(ApiModel):
         default=None, description="In post-copy, in bytes per second."
     )
     start: StartOptions | None = Field(default=None, description="What QEMU fixes at the start.")
+    compression_cache: Quantity | None = Field(
+        default=None,
+        description="XBZRLE's cache, in bytes; unlike the rest of `start` it can be changed in flight.",
+    )
+    post_copy_recovery: PostCopyRecovery | None = Field(
+        default=None, description="How an interrupted post-copy is recovered."
+    )
     stalling_limit: Duration = Field(description="When to report stalling; 0s: never.")
     progress_timeout: Duration = Field(description="When to abort for want of progress; 0s: never.")
     timeout: Duration | None = Field(default=None, description="When to abort in any case.")
@@ -299,6 +349,14 @@ class PassRecord(ApiModel):
     )
 
 
+class DiskProgress(ApiModel):
+    """How far the copy of the disks is."""
+
+    total: Quantity = Field(description="Bytes to copy.")
+    transferred: Quantity = Field(description="Bytes copied.")
+    remaining: Quantity = Field(description="Bytes left.")
+
+
 class Progress(ApiModel):
     """The source agent's figures, from libvirt's job statistics."""
 
@@ -326,6 +384,7 @@ class Progress(ApiModel):
         default=None, description="The downtime limit that the agent has set in QEMU."
     )
     throttle: int | None = Field(default=None, description="Auto-converge's, in percent.", ge=0, le=99)
+    disk: DiskProgress | None = Field(default=None, description="Of the disks, where they are copied.")
     elapsed: Duration = Field(description="Since the attempt began.")
     recent: list[PassRecord] = Field(
         default=[],
@@ -410,6 +469,20 @@ class Attempt(ApiModel):
     error: Text | None = Field(default=None, description="What went wrong, or why it was given up.")
     downtime: Duration | None = Field(default=None, description="How long the guest really stopped.")
     transferred: Quantity | None = Field(default=None, description="Bytes sent.")
+    suspended: bool = Field(
+        default=False,
+        description="The agent has paused the guest for this attempt, and lets it run again where it stays.",
+    )
+
+
+class Recovery(ApiModel):
+    """An interruption of post-copy, and what was done about it."""
+
+    since: datetime = Field(description="When it was seen to be interrupted.")
+    tries: int = Field(default=0, description="How often it was tried to take it up again.", ge=0)
+    last_try: datetime | None = Field(default=None, description="When it was tried last.")
+    error: Text | None = Field(default=None, description="What libvirt said to that.")
+    end: datetime | None = Field(default=None, description="When memory flowed again.")
 
 
 class VMMigrationStatus(ApiModel):
@@ -425,6 +498,9 @@ class VMMigrationStatus(ApiModel):
     desired: Desired | None = Field(default=None, description="What the operator wants in force.")
     applied: Applied | None = Field(default=None, description="What the source agent has put in force.")
     progress: Progress | None = Field(default=None, description="The source agent's figures.")
+    recovery: Recovery | None = Field(
+        default=None, description="The last interruption of post-copy, as the source agent has handled it."
+    )
     forecast: Forecast | None = Field(default=None, description="What is to be expected.")
     queue: Queue | None = Field(default=None, description="While it waits for its turn.")
     waiting_since: datetime | None = Field(

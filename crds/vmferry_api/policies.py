@@ -448,7 +448,13 @@ class Objective(ApiModel):
 class PostCopyRecovery(ApiModel):
     """How an interrupted post-copy is taken up again; the guest is never killed."""
 
-    attempts: int = Field(default=10, description="How often it is tried; 0: never.", ge=0, le=1000)
+    attempts: int = Field(
+        default=10,
+        description="How often it is tried, each time that it is interrupted; 0: never. Then it is left paused, "
+        "and told as PostCopyInterrupted with reason RecoveryExhausted.",
+        ge=0,
+        le=1000,
+    )
     backoff: Duration = Field(
         default=timedelta(seconds=5),
         description="The wait before the second attempt, growing from then on.",
@@ -603,7 +609,8 @@ class MigrationPolicySpec(ApiModel):
         description="Say what matters instead of steps: the planner takes the cheapest way that is allowed.",
     )
     post_copy_recovery: PostCopyRecovery | None = Field(
-        default=None, description="How an interrupted post-copy is recovered."
+        default=None,
+        description="How an interrupted post-copy is recovered. Absent: as {}, by the defaults of its fields.",
     )
     retry: Retry | None = Field(default=None, description="What follows a failed attempt.")
 

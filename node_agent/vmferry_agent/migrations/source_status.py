@@ -22,7 +22,7 @@ from vmferry_api.migrations import (
 )
 from vmferry_api.quantities import rounded
 
-FIELDS = ("source", "applied", "progress", "attempts", "conditions")
+FIELDS = ("source", "applied", "progress", "recovery", "attempts", "conditions")
 MOST_ATTEMPTS = 100
 """What the schema allows; the oldest go first."""
 CONDITIONS = (
