@@ -32,6 +32,10 @@ class ConditionType(StrEnum):
     """For kstatus: only a real failure; removed otherwise. Not to be mixed up with MigrationStalling."""
 
 
+RECOVERY_EXHAUSTED = "RecoveryExhausted"
+"""The reason of PostCopyInterrupted once nothing more is tried."""
+
+
 class Status(StrEnum):
     """The status of a condition."""
 

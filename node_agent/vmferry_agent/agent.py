@@ -9,7 +9,7 @@ from kubernetes.aio.client import ApiClient
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import Hypervisor, HypervisorError
-from vmferry_agent.migrations.source import SourceMigration
+from vmferry_agent.migrations.source import SourceMigration, has_ended, is_over
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reporting import Reporter
@@ -50,12 +50,14 @@ class Agent:
             new_reporter=self._reporter(SOURCE_AGENT, lambda: self._source),
             new_work=self._leaving,
             concerns=lambda migration: migration.spec.source_node == node,
+            ended=has_ended,
         )
         self._target = Role(
             "target",
             new_reporter=self._reporter(TARGET_AGENT, lambda: self._target),
             new_work=self._coming,
             concerns=lambda migration: migration.spec.target_node == node,
+            ended=is_over,
         )
         self._watches = [
             Watch(plural="vmmigrations", seen=self._source.seen, field_selector=f"spec.sourceNode={node}"),

@@ -71,6 +71,11 @@ class Reporter:
         if self._gone:
             raise ObjectGoneError(self._name)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all but mere progress is written."""
+        return not self._urgent()
+
     async def stop(self) -> None:
         """Stop writing."""
         self._task.cancel()

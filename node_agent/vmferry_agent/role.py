@@ -39,6 +39,7 @@ class Role:
         name: The role's, for the log.
         new_reporter: Makes the writer of a migration's status.
         new_work: Makes what is done for a migration.
+        ended: Whether nothing is left to do for a migration.
         concerns: Whether a migration is this node's in this role. The watch selects already; but to act for
             another node would be too bad to rest on one setting.
     """
@@ -50,8 +51,10 @@ class Role:
         new_reporter: NewReporter,
         new_work: NewWork,
         concerns: Callable[[VMMigration], bool],
+        ended: Callable[[VMMigration], bool],
     ) -> None:
         self._name = name
+        self._ended = ended
         self._concerns = concerns
         self._new_reporter = new_reporter
         self._new_work = new_work
@@ -79,7 +82,7 @@ class Role:
             self._works[uid].update(migration)
             if event == "DELETED":
                 self._works[uid].vanish()
-        elif event != "DELETED" and self._is_newest(migration, version) and not _over(migration):
+        elif event != "DELETED" and self._is_newest(migration, version) and not self._ended(migration):
             self._begin(uid, migration)
         if uid in self._works:
             self._versions[uid] = version
@@ -133,8 +136,3 @@ class Role:
                 await asyncio.sleep(delay)
             else:
                 return
-
-
-def _over(migration: VMMigration) -> bool:
-    phase = migration.status.phase
-    return phase is not None and phase.terminal

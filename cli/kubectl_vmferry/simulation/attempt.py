@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kubectl_vmferry.simulation.jobs import Job, JobEnd
-from vmferry_agent.decisions.changes import Parameter, Value, at_start, bandwidth, changes
+from vmferry_agent.decisions.changes import Parameter, Value, at_start, bandwidth, changes, held_back
 from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.limits import may_be_switching, overrun, steers
 from vmferry_agent.decisions.outcome import GivenUp, ended, restarted, stronger
 from vmferry_agent.decisions.ramp import ramp_downtime
+from vmferry_agent.decisions.recovery import Flow
 from vmferry_agent.hypervisor.port import CompletedJob, Domain, Sample
 from vmferry_agent.migrations.attempt_reports import AttemptReports
 from vmferry_agent.migrations.source_status import SourceStatus
@@ -72,6 +73,8 @@ class RunningAttempt:
             return True
         seen = self._domain
         self._steer(self.job.sample(), order, now=now)
+        if seen.in_post_copy:
+            self._reports.post_copy(Flow.FLOWS)
         self._reports.domain(seen)
         return False
 
@@ -111,7 +114,10 @@ class RunningAttempt:
         wanted = changes(
             desired, self._in_force, max_downtime=self._granted, in_post_copy=self.job.in_post_copy
         )
+        held = held_back(self._convergence.silent_for(now))
         for change in wanted:
+            if change.parameter in held:
+                continue
             self.job.set(change)
             match change.parameter, self._in_force.get(change.parameter), change.value:
                 case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
@@ -120,8 +126,11 @@ class RunningAttempt:
                     self._steered_at = now
                 case Parameter.TECHNIQUE, _, _:
                     self._switched_at = now
+                case Parameter.SUSPEND, _, _:
+                    self._status.suspending()
             self._in_force[change.parameter] = change.value
-        if desired.revision != self._applied_revision:
+        complete = all(change.parameter not in held for change in wanted)
+        if complete and desired.revision != self._applied_revision:
             self._applied_revision = desired.revision
             self._status.apply(desired, [], attempt=self._number)
 

@@ -33,7 +33,8 @@ from vmferry_api.policies import MigrationPolicy
 LATENCY = 0.1
 """Seconds from a decision until the agent has it."""
 SAMPLING = 0.25
-"""Seconds between two of the agent's looks (vmferry_agent.migrations.attempt.SAMPLING)."""
+"""Seconds between two of the agent's looks. It looks twice at each pass (vmferry_agent.decisions.cadence): with
+passes of half a second that is as often, and it sees no pass later."""
 _OF_THE_PASS, _OF_ALL = 0.01, 0.001
 """Looks so small a part of the pass's age, or of the whole time, apart tell what closer ones would, far sooner."""
 _SETTLED_WITHIN = 5

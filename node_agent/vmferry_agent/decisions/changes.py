@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from vmferry_agent.decisions.recovery import SILENT
 from vmferry_agent.hypervisor.port import Domain
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import Desired, MigrationTechnique, VMState
@@ -74,6 +75,11 @@ def changes(
         for parameter in Parameter
         if parameter in values and (parameter not in in_force or in_force[parameter] != values[parameter])
     ]
+
+
+def held_back(silent_for: timedelta) -> Collection[Parameter]:
+    """What must not be set now: post-copy over a link that carries nothing would freeze the guest at once."""
+    return (Parameter.TECHNIQUE,) if silent_for >= SILENT else ()
 
 
 def at_start(desired: Desired) -> dict[Parameter, Value]:

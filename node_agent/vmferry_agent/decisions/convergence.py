@@ -37,6 +37,8 @@ class Convergence:
     progress_at: float
     """When it last got on: the needed downtime fell; or more was sent, in post-copy or while a pass may still show
     that it has fallen, however long that pass takes."""
+    moved_at: float | None = None
+    """When the stream was last seen to have carried something; None: nothing was seen yet."""
     best: timedelta | None = None
     """The lowest needed downtime so far."""
     best_at: float = 0.0
@@ -59,6 +61,8 @@ class Convergence:
             last=needed_downtime(sample),
         )
         moved = sample.memory_pass > 0 and sample.transferred > self.transferred
+        if moved or self.moved_at is None or sample.memory_pass == 0:
+            seen = replace(seen, moved_at=now)
         if moved and (in_post_copy or sample.memory_pass < self.best_pass + MIN_PASSES):
             seen = replace(seen, progress_at=now)
         if in_post_copy or sample.memory_pass <= 1 or seen.last is None:
@@ -92,6 +96,10 @@ class Convergence:
             and now - self.best_at >= limit.total_seconds()
             and self.memory_pass - self.best_pass >= MIN_PASSES
         )
+
+    def silent_for(self, now: float) -> timedelta:
+        """How long the stream has carried nothing, which no host reports of a link that is cut."""
+        return timedelta(seconds=0 if self.moved_at is None else now - self.moved_at)
 
     def link_is_slow(self, granted: int | None) -> bool:
         """Whether the link carries clearly less than it is allowed to, in bytes per second."""

@@ -2,12 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import libvirt
 
 from vmferry_agent.hypervisor.libvirt_daemons import Daemon, daemon_behind
+from vmferry_agent.hypervisor.port import News
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class LibvirtConnection:
         self._lock = threading.Lock()
         self._connection: libvirt.virConnect | None = None
         self._daemon: tuple[libvirt.virConnect, Daemon | None] | None = None
+        self._listeners: defaultdict[str, list[Callable[[News], None]]] = defaultdict(list)
 
     def get(self) -> libvirt.virConnect:
         """An open connection.
@@ -52,9 +56,8 @@ class LibvirtConnection:
                 return self._connection
             self._close()
             self._connection = self.open()
-            self._connection.domainEventRegisterAny(
-                None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._completed, None
-            )
+            for event, heard in self._events.items():
+                self._connection.domainEventRegisterAny(None, event, heard, None)
             _logger.info("connected to %s", self._uri)
             return self._connection
         finally:
@@ -76,6 +79,17 @@ class LibvirtConnection:
         connection.setKeepAlive(*_KEEPALIVE)
         return connection
 
+    @contextmanager
+    def listen(self, uuid: str, told: Callable[[News], None]) -> Iterator[None]:
+        """Have news of a domain told, in libvirt's event thread, as long as the context lasts."""
+        self._listeners[uuid].append(told)
+        try:
+            yield
+        finally:
+            self._listeners[uuid].remove(told)
+            if not self._listeners[uuid]:
+                del self._listeners[uuid]
+
     def close(self) -> None:
         """Close it; the next `get` opens it again."""
         with self._lock:
@@ -90,10 +104,30 @@ class LibvirtConnection:
         except libvirt.libvirtError as error:
             _logger.debug("closing %s: %s", self._uri, error)
 
+    @property
+    def _events(self) -> Mapping[int, Callable[..., None]]:
+        """What is listened to. A connection takes one callback per event."""
+        return {
+            libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED: self._completed,
+            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: self._changed_state,
+            libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION: self._began_pass,
+        }
+
     def _completed(
         self, _connection: object, domain: libvirt.virDomain, statistics: Mapping[str, Any], _opaque: object
     ) -> None:
         self._job_completed(domain.UUIDString(), statistics)
+        self._tell(domain, News.STATE)
+
+    def _changed_state(self, _connection: object, domain: libvirt.virDomain, *_: object) -> None:
+        self._tell(domain, News.STATE)
+
+    def _began_pass(self, _connection: object, domain: libvirt.virDomain, *_: object) -> None:
+        self._tell(domain, News.PASS)
+
+    def _tell(self, domain: libvirt.virDomain, news: News) -> None:
+        for told in list(self._listeners.get(domain.UUIDString(), ())):
+            told(news)
 
 
 _event_loop = threading.Lock()

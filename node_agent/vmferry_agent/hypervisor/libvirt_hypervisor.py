@@ -1,7 +1,10 @@
 """The hypervisor port over libvirt's QEMU driver."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -20,14 +23,19 @@ from vmferry_agent.hypervisor.port import (
     Hypervisor,
     HypervisorError,
     HypervisorUnreachable,
+    Look,
     MigrationAborted,
     MigrationRunsAlready,
+    News,
     Sample,
     StartRequest,
+    StreamHeld,
+    TargetHalfLost,
 )
 from vmferry_agent.hypervisor.states import in_words
 
 T = TypeVar("T")
+Translate = Callable[[libvirt.libvirtError], HypervisorError]
 
 CALL_DEADLINE = 35.0
 """Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
@@ -42,6 +50,12 @@ _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 """What a call on a domain says when it has just stopped, or moved away."""
 _ANOTHER = "another migration job is already running"
 """How libvirt begins to say so; the code that comes with it means many things."""
+_STREAM_HELD = ("migration is still running", "being actively monitored by another thread")
+"""What libvirt says while a post-copy can't be taken up again yet."""
+_NO_HALF = "is not processing incoming migration"
+"""What the target says of a domain that is down."""
+_KEEP_WHAT_BELONGS_TO_THE_VM = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM
+"""As libvirt does at the end of a migration: on shared storage they are what the VM on the target uses."""
 _LOST = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_CONNECT}
 _LOST_IN = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
 
@@ -67,18 +81,32 @@ class LibvirtHypervisor(Hypervisor):
         return await self._call("find", partial(self._find, vm))
 
     @override
-    async def sample(self, uuid: str) -> Sample | None:
-        return await self._call("jobStats", partial(self._sample, uuid))
+    async def look(self, domain: Domain) -> Look:
+        return await self._call("jobStats", partial(self._look, domain))
 
     @override
-    async def busy(self, uuid: str) -> bool:
-        return await self._call("jobStats", partial(self._busy, uuid))
+    @contextmanager
+    def listen(self, uuid: str, told: Callable[[News], None]) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def tell(news: News) -> None:
+            with suppress(RuntimeError):  # the loop has been closed meanwhile: nobody listens
+                loop.call_soon_threadsafe(told, news)
+
+        with self._connection.listen(uuid, tell):
+            yield
 
     @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
         with self._arrival:
             self._completed.pop(uuid, None)
         await self._call("migrateToURI3", partial(self._migrate, uuid, request), deadline=None)
+
+    @override
+    async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
+        flags = libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME
+        resume = partial(self._migrate, uuid, request, flags=flags)
+        await self._call("migrateToURI3", resume, deadline=None, translate=_translated_resumption)
 
     @override
     async def completed(self, uuid: str) -> CompletedJob | None:
@@ -114,19 +142,35 @@ class LibvirtHypervisor(Hypervisor):
     async def abort(self, uuid: str) -> None:
         await self._on(uuid, lambda domain: domain.abortJob())
 
+    @override
+    async def break_post_copy(self, uuid: str) -> None:
+        flag = libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY
+        await self._on(uuid, lambda domain: domain.abortJobFlags(flag))
+
+    @override
+    async def undefine(self, uuid: str) -> None:
+        await self._on(uuid, lambda domain: domain.undefineFlags(_KEEP_WHAT_BELONGS_TO_THE_VM))
+
     async def _on(self, uuid: str, act: Callable[[libvirt.virDomain], object]) -> None:
         await self._call("call", lambda: act(self._connection.get().lookupByUUIDString(uuid)))
 
     async def _call(
-        self, name: str, function: Callable[[], T], *, deadline: float | None = CALL_DEADLINE
+        self,
+        name: str,
+        function: Callable[[], T],
+        *,
+        deadline: float | None = CALL_DEADLINE,
+        translate: Translate | None = None,
     ) -> T:
         try:
             return await in_thread(function, deadline=deadline)
         except TimeoutError as error:
             said = str(error) or f"libvirt did not answer within {deadline} s"
             raise HypervisorUnreachable(f"{said} ({name})") from None
+        except HypervisorError:
+            raise
         except libvirt.libvirtError as error:
-            raise _translated(error) from error
+            raise (translate or _translated)(error) from error
         except Exception as error:  # such as the binding's, of a name that it can't pass on
             raise HypervisorError(f"{name}: {type(error).__name__}: {error}") from error
 
@@ -155,31 +199,29 @@ class LibvirtHypervisor(Hypervisor):
                     raise
         return None
 
-    def _sample(self, uuid: str) -> Sample | None:
-        statistics = self._outgoing(uuid)
-        runs = statistics is not None and statistics.get("type") == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
-        return _sampled(statistics) if statistics is not None and runs else None
-
-    def _busy(self, uuid: str) -> bool:
-        statistics = self._outgoing(uuid)
-        return statistics is not None and statistics.get("type") != libvirt.VIR_DOMAIN_JOB_NONE
-
-    def _outgoing(self, uuid: str) -> Mapping[str, Any] | None:
-        """The statistics of a domain's outgoing migration; None: there is no such job, or no such domain."""
+    def _look(self, known: Domain) -> Look:
+        """Statistics before the state: a job that is gone between the two has left its mark on the state."""
         try:
-            statistics = self._connection.get().lookupByUUIDString(uuid).jobStats()
+            domain = self._connection.get().lookupByUUIDString(known.uuid)
         except libvirt.libvirtError as error:
-            if error.get_error_code() in _GONE | {libvirt.VIR_ERR_OPERATION_UNSUPPORTED}:
-                return None
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return Look(domain=None, sample=None, busy=False)
             raise
-        outgoing = statistics.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
-        return statistics if outgoing else None
+        job = _outgoing(domain)
+        seen = _state_of(domain, known)
+        kind = libvirt.VIR_DOMAIN_JOB_NONE if job is None else job.get("type")
+        runs = job is not None and kind == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
+        return Look(
+            domain=seen,
+            sample=_sampled(job) if job is not None and runs else None,
+            busy=kind != libvirt.VIR_DOMAIN_JOB_NONE,
+        )
 
-    def _migrate(self, uuid: str, request: StartRequest) -> None:
+    def _migrate(self, uuid: str, request: StartRequest, flags: int = 0) -> None:
         connection = self._connection.open()
         try:
-            domain = connection.lookupByUUIDString(uuid)
-            domain.migrateToURI3(request.connect_uri, _parameters(request), _flags(request))
+            domain = _known(connection, uuid)
+            domain.migrateToURI3(request.connect_uri, _parameters(request), _flags(request) | flags)
         finally:
             connection.close()
 
@@ -197,6 +239,39 @@ class LibvirtHypervisor(Hypervisor):
         with self._arrival:
             self._arrival.wait_for(lambda: uuid in self._completed, timeout=_EVENT_DEADLINE)
             return self._completed.pop(uuid, None)
+
+
+def _known(connection: libvirt.virConnect, uuid: str) -> libvirt.virDomain:
+    """The domain here; what the call that follows says of a missing one is about the other host."""
+    try:
+        return connection.lookupByUUIDString(uuid)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            raise HypervisorError(str(_translated(error))) from error
+        raise
+
+
+def _outgoing(domain: libvirt.virDomain) -> Mapping[str, Any] | None:
+    """The statistics of its outgoing migration; None: there is no such job."""
+    try:
+        statistics: Mapping[str, Any] = domain.jobStats()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in _GONE | {libvirt.VIR_ERR_OPERATION_UNSUPPORTED}:
+            return None
+        raise
+    outgoing = statistics.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+    return statistics if outgoing else None
+
+
+def _state_of(domain: libvirt.virDomain, known: Domain) -> Domain | None:
+    """The domain as it is now; None: it has just gone."""
+    try:
+        state, reason = in_words(*domain.state())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+    return replace(known, state=state, reason=reason)
 
 
 def _describe(domain: libvirt.virDomain) -> Domain:
@@ -276,3 +351,14 @@ def _translated(error: libvirt.libvirtError) -> HypervisorError:
     if code in _LOST and error.get_error_domain() in _LOST_IN:
         return HypervisorUnreachable(message)
     return HypervisorError(message)
+
+
+def _translated_resumption(error: libvirt.libvirtError) -> HypervisorError:
+    """Of a post-copy that could not be taken up again; that the domain is here has been seen before."""
+    said = error.get_error_message() or ""
+    translated = _translated(error)
+    if any(words in said for words in _STREAM_HELD):
+        return StreamHeld(str(translated))
+    if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN or _NO_HALF in said:
+        return TargetHalfLost(str(translated))
+    return translated

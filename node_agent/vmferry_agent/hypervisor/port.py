@@ -1,7 +1,10 @@
 """What the agent needs of a hypervisor; libvirt is behind it, and everything above is tested without."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Protocol
 
 from vmferry_api.features import Feature
@@ -27,6 +30,14 @@ class MigrationAborted(HypervisorError):  # noqa: N818 - as asked for
 
 class MigrationRunsAlready(HypervisorError):  # noqa: N818 - the state of things, not a mistake
     """Nothing was started: the domain has a migration that somebody else has."""
+
+
+class StreamHeld(HypervisorError):  # noqa: N818 - the state of things, not a mistake
+    """A post-copy can't be taken up again yet: one of its QEMUs still holds the stream, or sends by it."""
+
+
+class TargetHalfLost(HypervisorError):  # noqa: N818 - the state of things, not a mistake
+    """A post-copy can't be taken up again any more: the target has no half that waits for the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +102,26 @@ class Sample:
     """Pages that the guest on the target has asked for."""
 
 
+class News(Enum):
+    """What is heard of a domain."""
+
+    PASS = auto()
+    """Its migration has begun another pass over the memory."""
+    STATE = auto()
+    """Its state has changed, or its job has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A domain and its outgoing migration at one moment."""
+
+    domain: Domain | None
+    sample: Sample | None
+    """None: no migration runs, or the domain is gone."""
+    busy: bool
+    """An outgoing migration holds the domain: it runs, or is aborted and not yet cleaned up."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompletedJob:
     """A migration that completed."""
@@ -132,11 +163,14 @@ class Hypervisor(Protocol):
     async def find(self, vm: str) -> Domain | None:
         """The domain of this name or UUID."""
 
-    async def sample(self, uuid: str) -> Sample | None:
-        """The outgoing migration of a domain; None: none runs, or the domain is gone."""
+    async def look(self, domain: Domain) -> Look:
+        """What has become of a domain, and how its outgoing migration stands; asked for often, so it is cheap."""
 
-    async def busy(self, uuid: str) -> bool:
-        """Whether an outgoing migration holds the domain: it runs, or is aborted and not yet cleaned up."""
+    def listen(self, uuid: str, told: Callable[[News], None]) -> AbstractContextManager[None]:
+        """Have news of a domain told, in the event loop, as long as the context lasts.
+
+        It speeds things up and nothing rests on it: what happens while the host can't be reached is not told.
+        """
 
     async def migrate(self, uuid: str, request: StartRequest) -> None:
         """Start a migration and wait for its end; the host goes on with it when the caller is gone.
@@ -144,6 +178,14 @@ class Hypervisor(Protocol):
         Raises:
             MigrationAborted: It was aborted.
             MigrationRunsAlready: There is another one.
+        """
+
+    async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
+        """Take up a post-copy that was interrupted, and wait for its end.
+
+        Raises:
+            StreamHeld: Not yet.
+            TargetHalfLost: Never more.
         """
 
     async def completed(self, uuid: str) -> CompletedJob | None:
@@ -169,3 +211,9 @@ class Hypervisor(Protocol):
 
     async def abort(self, uuid: str) -> None:
         """End the outgoing migration; the domain stays. Refused in post-copy."""
+
+    async def break_post_copy(self, uuid: str) -> None:
+        """End this side's stream of a post-copy, so that it can be taken up again by another one."""
+
+    async def undefine(self, uuid: str) -> None:
+        """Forget the definition of a domain that has migrated; refused where it runs."""

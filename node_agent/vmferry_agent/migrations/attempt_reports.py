@@ -4,11 +4,34 @@ from datetime import timedelta
 
 from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.figures import progress
+from vmferry_agent.decisions.recovery import SILENT, Flow
 from vmferry_agent.hypervisor.port import Domain, Sample
 from vmferry_agent.migrations.source_status import GIVING_UP, SourceStatus
-from vmferry_api.conditions import ConditionType, Status
+from vmferry_api.conditions import RECOVERY_EXHAUSTED, ConditionType, Status
 from vmferry_api.durations import format_duration
 from vmferry_api.quantities import format_quantity, rounded
+
+_APART = "the VM's halves are apart: do not start it anywhere"
+_DAEMONS_APART = (
+    "the two libvirt daemons have lost each other, but memory follows all the same; it is waited for"
+)
+_LINK_SILENT = (
+    f"nothing has flowed for {format_duration(SILENT)}, and no host has noticed: the link is cut or blocked, and "
+    f"the guest stands still where it needs a page. It goes on by itself soon after the link is back; {_APART}"
+)
+_LINK_LOST = (
+    f"post-copy is interrupted; it is taken up again as soon as the link is back (status.recovery); {_APART}"
+)
+_EXHAUSTED = (
+    "post-copy is interrupted, and was tried to be taken up again as often as the policy says (status.recovery "
+    f"tells what was in the way). Mend that, and raise postCopyRecovery.attempts; {_APART}"
+)
+_INTERRUPTED = {
+    Flow.FLOWS: (Status.FALSE, "PostCopy", "memory follows"),
+    Flow.APART: (Status.FALSE, "DaemonsApart", _DAEMONS_APART),
+    Flow.SILENT: (Status.TRUE, "LinkSilent", _LINK_SILENT),
+    Flow.BROKEN: (Status.TRUE, "LinkLost", _LINK_LOST),
+}
 
 
 class AttemptReports:
@@ -25,15 +48,15 @@ class AttemptReports:
         self._giving_up = False
 
     def domain(self, domain: Domain | None) -> None:
-        """The VM's state here, and whether post-copy is interrupted."""
+        """The VM's state here."""
         self._status.see(domain)
-        if domain is None or not domain.in_post_copy:
-            return
-        if domain.reason == "PostCopyFailed":
-            message = "post-copy is interrupted: the VM's halves are apart; do not start it anywhere"
-            self._status.set(ConditionType.POST_COPY_INTERRUPTED, Status.TRUE, "LinkLost", message)
-        else:
-            self._status.set(ConditionType.POST_COPY_INTERRUPTED, Status.FALSE, "PostCopy", "memory follows")
+
+    def post_copy(self, how: Flow, *, exhausted: bool = False) -> None:
+        """Whether post-copy is interrupted, and by what; `exhausted`: it was tried as often as the policy says."""
+        status, reason, message = _INTERRUPTED[how]
+        if exhausted:
+            reason, message = RECOVERY_EXHAUSTED, _EXHAUSTED
+        self._status.set(ConditionType.POST_COPY_INTERRUPTED, status, reason, message)
 
     def progress(
         self, sample: Sample, *, elapsed: timedelta, max_downtime: timedelta | None, in_post_copy: bool
@@ -60,6 +83,12 @@ class AttemptReports:
         self, convergence: Convergence, limit: timedelta, *, now: float, cap: int | None, in_post_copy: bool
     ) -> None:
         """Whether it stalls, and by what; `cap` is the bandwidth granted, in bytes per second."""
+        if not in_post_copy and timedelta(0) < max(limit, SILENT) <= convergence.silent_for(now):
+            silent = (
+                f"nothing has been sent for {format_duration(max(limit, SILENT))}: the link is cut or blocked"
+            )
+            self._status.set(ConditionType.MIGRATION_STALLING, Status.TRUE, "LinkSilent", silent)
+            return
         if in_post_copy or not convergence.stalling(limit, now=now):
             self._status.set(ConditionType.MIGRATION_STALLING, Status.FALSE, "Converging", "")
             return

@@ -1,7 +1,8 @@
 """The parameters of a running attempt: what is in force, and how it is changed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import timedelta
 
 from vmferry_agent.clock import Clock
@@ -15,6 +16,16 @@ WasSet = Callable[[Change, Value], None]
 """Told of each change that was carried out, with the value before it (None: not known, or none)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of a revision."""
+
+    errors: list[ApplyError]
+    """What the host has refused of it."""
+    complete: bool
+    """Nothing of it was held back."""
+
+
 class ParametersInForce:
     """Knows and changes the parameters of one attempt.
 
@@ -24,6 +35,7 @@ class ParametersInForce:
         clock: The time.
         known: What is known to be in force.
         was_set: Told of each change.
+        suspending: Notes that the guest is about to be paused; tells whether that is on record.
     """
 
     def __init__(
@@ -34,26 +46,34 @@ class ParametersInForce:
         clock: Clock,
         known: dict[Parameter, Value],
         was_set: WasSet,
+        suspending: Callable[[], bool],
     ) -> None:
         self._domain = domain
         self._hypervisor = hypervisor
         self._clock = clock
         self._values = dict(known)
         self._was_set = was_set
+        self._suspending = suspending
         self._revision = 0
         self._refused: dict[Change, ApplyError] = {}
-        self.suspended = False
-        """Whether it was this attempt that has paused the guest."""
         self.switch_ordered_at: float | None = None
         """When QEMU was told to switch to post-copy, or may have been: the answer can be lost."""
 
     async def apply(
-        self, desired: Desired, *, max_downtime: timedelta | None, in_post_copy: bool
-    ) -> list[ApplyError]:
+        self,
+        desired: Desired,
+        *,
+        max_downtime: timedelta | None,
+        in_post_copy: bool,
+        held: Collection[Parameter] = (),
+    ) -> Answer:
         """Set what differs; what the host has refused once is tried again with another revision only.
 
-        Returns:
-            What the host has refused of this revision.
+        Args:
+            desired: What is wanted.
+            max_downtime: The downtime to grant: the policy's, or the ramp's.
+            in_post_copy: Whether post-copy is on.
+            held: What must not be set now.
 
         Raises:
             HypervisorUnreachable: The rest is still to be set.
@@ -61,22 +81,35 @@ class ParametersInForce:
         if desired.revision != self._revision:
             self._revision = desired.revision
             self._refused.clear()
+        complete = True
         for change in changes(desired, self._values, max_downtime=max_downtime, in_post_copy=in_post_copy):
             if change in self._refused:
                 continue
-            try:
-                await self._set(change)
-            except HypervisorUnreachable:
-                raise
-            except HypervisorError as error:
-                self._refused[change] = ApplyError(parameter=change.parameter, message=str(error))
-                _logger.warning("%s: %s refused: %s", self._domain.name, change.parameter, error)
-            else:
-                _logger.info("%s: %s", self._domain.name, change)
-                before = self._values.get(change.parameter)
-                self._values[change.parameter] = change.value
-                self._was_set(change, before)
-        return list(self._refused.values())
+            if change.parameter in held or not await self._may_set(change):
+                complete = False
+                continue
+            await self._try(change)
+        return Answer(errors=list(self._refused.values()), complete=complete)
+
+    async def _may_set(self, change: Change) -> bool:
+        """Whether nothing must be on record first."""
+        if change.parameter != Parameter.SUSPEND or not await self._runs():
+            return True
+        return self._suspending()
+
+    async def _try(self, change: Change) -> None:
+        try:
+            await self._set(change)
+        except HypervisorUnreachable:
+            raise
+        except HypervisorError as error:
+            self._refused[change] = ApplyError(parameter=change.parameter, message=str(error))
+            _logger.warning("%s: %s refused: %s", self._domain.name, change.parameter, error)
+        else:
+            _logger.info("%s: %s", self._domain.name, change)
+            before = self._values.get(change.parameter)
+            self._values[change.parameter] = change.value
+            self._was_set(change, before)
 
     async def _set(self, change: Change) -> None:
         uuid = self._domain.uuid
@@ -88,16 +121,14 @@ class ParametersInForce:
             case Parameter.POST_COPY_BANDWIDTH, int() | None as cap:
                 await self._hypervisor.set_post_copy_bandwidth(uuid, cap)
             case Parameter.SUSPEND, True:
-                await self._suspend()
+                if await self._runs():  # one that somebody else has paused is not this migration's to resume
+                    await self._hypervisor.suspend(uuid)
             case Parameter.TECHNIQUE, MigrationTechnique.POST_COPY:
                 try:
                     await self._hypervisor.start_post_copy(uuid)
                 finally:
                     self.switch_ordered_at = self._clock.monotonic()
 
-    async def _suspend(self) -> None:
-        """Pause the guest, unless somebody else has: then it is not this migration's to resume."""
+    async def _runs(self) -> bool:
         domain = await self._hypervisor.find(self._domain.uuid)
-        if domain is not None and domain.state == VMState.RUNNING:
-            self.suspended = True
-            await self._hypervisor.suspend(domain.uuid)
+        return domain is not None and domain.state == VMState.RUNNING

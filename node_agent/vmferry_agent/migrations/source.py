@@ -7,26 +7,25 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.decisions.changes import bandwidth
+from vmferry_agent.decisions.aftermath import Duty, duty
 from vmferry_agent.decisions.outcome import Ended, GivenUp, restarted
-from vmferry_agent.hypervisor.port import (
-    Domain,
-    HostFacts,
-    Hypervisor,
-    HypervisorError,
-    StartRequest,
-)
-from vmferry_agent.migrations.attempt import SAMPLING, Attempt
+from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError
+from vmferry_agent.migrations.attempt import Attempt
+from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Recorded, Trace, Traces
 from vmferry_agent.reporting import ObjectGoneError, Reporter
-from vmferry_api.migrations import AttemptOutcome, Desired, DesiredState, VMMigration
-from vmferry_api.policies import StartOptions
+from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration, VMState
+from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
 
 LOOK_AT_VM = timedelta(seconds=2)
 """Between two looks at a VM that waits for its start."""
+_OWED = {
+    Duty.UNDEFINE: "what is left here is the definition of",
+    Duty.RESUME: "this agent has suspended",
+}
 
 
 class SourceMigration:
@@ -39,7 +38,7 @@ class SourceMigration:
         claims: UUIDs of the VMs that this process migrates, shared by all.
         clock: The time.
         traces: Records the attempts.
-        sampling: The time between two looks at a running attempt.
+        every: The seconds between two looks at a running attempt; None: as `Cadence` says.
     """
 
     def __init__(
@@ -51,25 +50,28 @@ class SourceMigration:
         claims: set[str],
         clock: Clock,
         traces: Traces,
-        sampling: timedelta = SAMPLING,
+        every: float | None = None,
     ) -> None:
-        self._migration = migration
+        self._orders = Orders(migration)
         self._hypervisor = hypervisor
         self._reporter = reporter
         self._claims = claims
         self._clock = clock
         self._traces = traces
-        self._sampling = sampling
+        self._every = every
         self._changed = asyncio.Event()
         self._vanished = False
         self._status = SourceStatus(migration.status, reporter, clock.now)
+        self._dutiful_at = clock.monotonic()
+        self._duty_delays = iter(Backoff())
 
     def update(self, migration: VMMigration) -> None:
-        """Take the object as it is now."""
-        self._migration = migration
+        """Take the object as it is now; what this agent itself has written is no news."""
+        before, self._orders.migration = self._migration, migration
         if migration.status.desired is not None:
             self._reporter.every = migration.status.desired.report_every
-        self._changed.set()
+        if _wishes(before) != _wishes(migration):
+            self._changed.set()
 
     def vanish(self) -> None:
         """The object is gone.
@@ -91,13 +93,16 @@ class SourceMigration:
             _logger.info("%s: the object is gone", self._name)
 
     @property
+    def _migration(self) -> VMMigration:
+        return self._orders.migration
+
+    @property
     def _name(self) -> str:
         metadata = self._migration.metadata
         return f"{metadata.namespace}/{metadata.name}"
 
     def _over(self) -> bool:
-        phase = self._migration.status.phase
-        return self._vanished or (phase is not None and phase.terminal)
+        return self._vanished or (is_over(self._migration) and self._duty() is None)
 
     async def _wait(self, delay: timedelta) -> None:
         try:
@@ -112,6 +117,8 @@ class SourceMigration:
             self._describe(await self._hypervisor.facts(), domain)
             if self._status.open_attempt is not None:
                 await self._adopt(domain)
+            elif (owed := self._duty()) is not None:
+                await self._fulfil(owed, domain)
             elif (number := self._due_attempt()) is not None:
                 await self._start(number, domain)
         except HypervisorError as error:
@@ -142,32 +149,17 @@ class SourceMigration:
         if desired is None or desired.attempt <= self._status.last_attempt:
             return None
         last = self._status.attempts[-1].outcome if self._status.attempts else None
-        order = self._order()
+        order = self._orders.now()
         if last == AttemptOutcome.COMPLETED or (isinstance(order, GivenUp) and order.outcome == last):
             return None
         return desired.attempt
-
-    def _order(self) -> Desired | GivenUp:
-        """What is wanted now. The user's word comes first, without waiting for the operator."""
-        desired = self._migration.status.desired
-        phase = self._migration.status.phase
-        if phase is not None and phase.terminal:
-            return GivenUp(outcome=AttemptOutcome.ABORTED, reason=f"the operator has called it {phase}")
-        if self._migration.spec.cancel:
-            return GivenUp(outcome=AttemptOutcome.CANCELLED, reason="cancelled by spec.cancel")
-        if self._migration.metadata.deletion_timestamp is not None:
-            return GivenUp(outcome=AttemptOutcome.CANCELLED, reason="cancelled: the object was deleted")
-        if desired is None or desired.state == DesiredState.ABORT:
-            reason = desired.reason if desired else "the operator has withdrawn it"
-            return GivenUp(outcome=AttemptOutcome.ABORTED, reason=f"aborted: {reason}")
-        return desired
 
     async def _start(self, number: int, domain: Domain | None) -> None:
         if domain is None:
             self._refuse(number, f"there is no domain {self._migration.spec.vm} any more")
             return
         with self._claim(domain) as free:
-            if not free or await self._hypervisor.sample(domain.uuid) is not None:
+            if not free or (await self._hypervisor.look(domain)).sample is not None:
                 self._refuse(number, _another(domain))
             else:
                 await self._begin(number, domain)
@@ -181,18 +173,18 @@ class SourceMigration:
         """Write the attempt down, then start it: a crash in between leaves a record, never an unknown job."""
         self._status.begin(number)
         await self._status.flush()
-        order, target = self._order(), self._migration.status.target
+        order = self._orders.now()
         if isinstance(order, Desired) and order.attempt > number:
             order = restarted(order)
         if isinstance(order, GivenUp):
             self._call_off(Ended(outcome=order.outcome, error=order.reason))
             return
-        if target is None or not target.connect_uri:
+        request = self._orders.request(domain, order)
+        if request is None:
             silent = f"{self._migration.spec.target_node} has not told its address (status.target.connectURI)"
             self._call_off(Ended(outcome=AttemptOutcome.FAILED, error=silent))
             return
         _logger.info("%s: attempt %d: %s leaves", self._name, number, domain.name)
-        request = _request(domain, order, connect_uri=target.connect_uri, migration_uri=target.migration_uri)
         trace = self._traces.begin(self._recorded(number), domain, request, order.max_downtime)
         attempt = self._driver(number, domain, trace)
         await self._conclude(domain, await attempt.start(request, order), attempt, trace)
@@ -208,7 +200,7 @@ class SourceMigration:
         if begun is None:
             return
         if domain is None:
-            self._status.end(Ended(outcome=AttemptOutcome.COMPLETED))
+            self._status.end(self._gone_meanwhile())
             return
         with self._claim(domain) as free:
             if not free:
@@ -217,8 +209,40 @@ class SourceMigration:
             _logger.info("%s: attempt %d of %s is taken up again", self._name, begun.number, domain.name)
             trace = self._traces.resume(self._recorded(begun.number), domain)
             attempt = self._driver(begun.number, domain, trace)
-            end = await attempt.adopt(self._clock.now() - begun.start, self._migration.status.desired)
+            end = await attempt.adopt(self._clock.now() - begun.start)
             await self._conclude(domain, end, attempt, trace)
+
+    def _gone_meanwhile(self) -> Ended:
+        """The end of an attempt whose VM was gone before this process has looked: the target's word counts."""
+        there = self._orders.vm_on_target
+        if there is not None and there.state == VMState.RUNNING:
+            return Ended(outcome=AttemptOutcome.COMPLETED)
+        unseen = "the VM is gone, and no agent was there to see whether it moved"
+        return Ended(outcome=AttemptOutcome.FAILED, error=unseen)
+
+    def _duty(self) -> Duty | None:
+        """What is still owed to the VM, by what this agent has seen last and the target's word."""
+        status = self._migration.status.replace(source=self._status.source, attempts=self._status.attempts)
+        return duty(status)
+
+    async def _fulfil(self, owed: Duty, domain: Domain | None) -> None:
+        """Do what is still owed; what the host refuses is tried again, ever less often."""
+        now = self._clock.monotonic()
+        if domain is None or domain.uuid in self._claims or now < self._dutiful_at:
+            return
+        try:
+            if owed is Duty.UNDEFINE:
+                await self._hypervisor.undefine(domain.uuid)
+                _logger.info("%s: the definition that %s has left is removed", self._name, domain.name)
+            else:
+                await self._hypervisor.resume(domain.uuid)
+                self._status.let_run_again()
+                _logger.info("%s: %s runs again on its source", self._name, domain.name)
+            self._status.see(await self._hypervisor.find(domain.uuid))
+        except HypervisorError as error:
+            self._dutiful_at = now + next(self._duty_delays)
+            _logger.warning("%s: %s: %s", self._name, _OWED[owed], error)
+            self._status.warn(f"{_OWED[owed]} {domain.name}, and it can't be done yet: {error}")
 
     async def _conclude(self, domain: Domain, end: Ended, attempt: Attempt, trace: Trace) -> None:
         """Report the end, with the VM as it then is here."""
@@ -253,11 +277,11 @@ class SourceMigration:
             domain,
             hypervisor=self._hypervisor,
             status=self._status,
-            order=self._order,
+            orders=self._orders,
             changed=self._changed,
             clock=self._clock,
             trace=trace,
-            sampling=self._sampling,
+            every=self._every,
         )
 
 
@@ -265,15 +289,19 @@ def _another(domain: Domain) -> str:
     return f"another migration of {domain.name} is running; wait for its end or cancel it"
 
 
-def _request(
-    domain: Domain, desired: Desired, *, connect_uri: str, migration_uri: str | None
-) -> StartRequest:
-    return StartRequest(
-        connect_uri=connect_uri,
-        migration_uri=migration_uri,
-        bandwidth=bandwidth(desired),
-        post_copy_bandwidth=desired.post_copy_bandwidth,
-        post_copy=desired.post_copy_allowed,
-        persistent=domain.persistent,
-        options=desired.start or StartOptions(),
-    )
+def is_over(migration: VMMigration) -> bool:
+    """Whether the operator has written its end."""
+    phase = migration.status.phase
+    return phase is not None and phase.terminal
+
+
+def has_ended(migration: VMMigration) -> bool:
+    """Whether nothing is left to do for it on its source."""
+    return is_over(migration) and duty(migration.status) is None
+
+
+def _wishes(migration: VMMigration) -> tuple[object, ...]:
+    """What others have to say to the source's agent."""
+    status = migration.status
+    deleted = migration.metadata.deletion_timestamp
+    return migration.spec, deleted, status.phase, status.desired, status.target

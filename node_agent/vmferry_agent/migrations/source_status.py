@@ -15,6 +15,7 @@ from vmferry_api.migrations import (
     AttemptOutcome,
     Desired,
     Progress,
+    Recovery,
     SourceReport,
     VMMigrationStatus,
     VMReport,
@@ -42,6 +43,10 @@ class Reporter(Protocol):
 
     async def flush(self) -> None:
         """Wait until it is written (ObjectGoneError: it can't be)."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether all but mere progress is written."""
 
 
 class SourceStatus:
@@ -86,6 +91,16 @@ class SourceStatus:
         return self._status.applied
 
     @property
+    def source(self) -> SourceReport | None:
+        """What was last told of this host and the VM."""
+        return self._status.source
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """The last interruption of post-copy."""
+        return self._status.recovery
+
+    @property
     def stalling_since(self) -> datetime | None:
         """Since when it is reported to stall; None: it is not."""
         return true_since(self._status.conditions, ConditionType.MIGRATION_STALLING)
@@ -124,10 +139,14 @@ class SourceStatus:
         vm = source.vm if self.attempts else None
         self._change(source=source.replace(vm=vm, message=f"libvirt can't be asked: {message}"))
 
+    def warn(self, message: str) -> None:
+        """Say what is wrong here, for people."""
+        self._change(source=(self._status.source or SourceReport()).replace(message=message))
+
     def begin(self, number: int) -> Attempt:
         """Open an attempt."""
         attempt = Attempt(number=number, start=self._now())
-        self._change(attempts=[*self.attempts, attempt][-MOST_ATTEMPTS:], progress=None)
+        self._change(attempts=[*self.attempts, attempt][-MOST_ATTEMPTS:], progress=None, recovery=None)
         return attempt
 
     def end(self, end: Ended, job: CompletedJob | None = None) -> None:
@@ -157,6 +176,19 @@ class SourceStatus:
         self._change(
             applied=Applied(revision=desired.revision, attempt=attempt, time=self._now(), errors=errors)
         )
+
+    def suspending(self) -> bool:
+        """Say that the guest is about to be paused; True once that is written, so that no crash can hide it."""
+        self._change(attempts=[*self.attempts[:-1], self.attempts[-1].replace(suspended=True)])
+        return self._reporter.settled
+
+    def let_run_again(self) -> None:
+        """Say that the guest that was paused for the last attempt runs again."""
+        self._change(attempts=[*self.attempts[:-1], self.attempts[-1].replace(suspended=False)])
+
+    def recover(self, recovery: Recovery) -> None:
+        """Say what is done about an interruption."""
+        self._change(recovery=recovery)
 
     def advance(self, progress: Progress) -> None:
         """Say how far it is."""

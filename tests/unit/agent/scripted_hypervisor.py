@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from typing_extensions import override
@@ -12,7 +14,9 @@ from vmferry_agent.hypervisor.port import (
     HostFacts,
     Hypervisor,
     HypervisorError,
+    Look,
     MigrationAborted,
+    News,
     Sample,
     StartRequest,
 )
@@ -60,6 +64,7 @@ class ScriptedHypervisor(Hypervisor):
         self.asked: list[tuple[object, ...]] = []
         self.refuse: dict[str, HypervisorError] = {}
         self.news = asyncio.Condition()
+        self.listeners: list[Callable[[News], None]] = []
         self._end: asyncio.Future[None] | None = None
 
     def run_job(self) -> None:
@@ -99,18 +104,28 @@ class ScriptedHypervisor(Hypervisor):
         return self.domain
 
     @override
-    async def sample(self, uuid: str) -> Sample | None:
-        await self._look("sample")
-        return self.job
+    async def look(self, domain: Domain) -> Look:
+        await self._look("look")
+        return Look(domain=self.domain, sample=self.job, busy=self.job is not None or self.cleaning_up)
 
     @override
-    async def busy(self, uuid: str) -> bool:
-        return self.job is not None or self.cleaning_up
+    @contextmanager
+    def listen(self, uuid: str, told: Callable[[News], None]) -> Iterator[None]:
+        self.listeners.append(told)
+        yield
+        self.listeners.remove(told)
 
     @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
         await self.note("migrate", request)
         self.job = sample()
+        self._end = asyncio.get_running_loop().create_future()
+        await self._end
+
+    @override
+    async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
+        await self.note("resume_post_copy", request)
+        self.domain = domain(VMState.PAUSED, "PostCopy")
         self._end = asyncio.get_running_loop().create_future()
         await self._end
 
@@ -151,6 +166,17 @@ class ScriptedHypervisor(Hypervisor):
         self.job = None
         if self._end is not None and not self._end.done():
             self._end.set_exception(MigrationAborted("aborted"))
+
+    @override
+    async def break_post_copy(self, uuid: str) -> None:
+        await self.note("break_post_copy")
+        self.domain = domain(VMState.PAUSED, "PostCopyFailed")
+        self.lose_call(HypervisorError("job 'migration in' failed in post-copy phase (libvirt error 9)"))
+
+    @override
+    async def undefine(self, uuid: str) -> None:
+        await self.note("undefine")
+        self.domain = None
 
     async def _look(self, name: str) -> None:
         async with self.news:

@@ -58,7 +58,7 @@ class Setting:
             claims=set() if claims is None else claims,
             clock=Clock(),
             traces=traces or Traces(None),
-            sampling=timedelta(milliseconds=5),
+            every=0.005,
         )
         self._task = asyncio.create_task(self.source.run())
 
@@ -96,7 +96,7 @@ class Setting:
 
     async def looks(self, times: int = 3) -> None:
         """Wait until the agent has looked at the running migration so often again, and acted on it."""
-        await self._sees("sample", times + 1)
+        await self._sees("look", times + 1)
 
     async def looks_at_vm(self) -> None:
         """Wait until the agent has looked whether an attempt is to begin, and acted on it."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from desired_parameters import desired
 from scripted_hypervisor import domain, sample
-from source_setting import NOW, outcome
+from source_setting import NOW, READY, outcome
 
 from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable, MigrationAborted
 from vmferry_agent.migrations import source
@@ -17,6 +17,7 @@ from vmferry_api.migrations import (
     Phase,
     Progress,
     VMMigrationStatus,
+    VMReport,
     VMState,
 )
 from vmferry_api.policies import AutoConverge, StartOptions
@@ -280,7 +281,7 @@ async def test_the_next_attempt_waits_until_the_aborted_one_is_cleaned_up(settin
 
 
 async def test_a_migration_that_completed_while_the_agent_was_away_is_not_restarted(setting):
-    it = setting(before=OPEN)
+    it = setting(before=OPEN, target=READY.replace(vm=VMReport(state=VMState.RUNNING, reason="Migrated")))
     it.hypervisor.domain = None
     it.want(again())
     await it.reports(outcome)

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from kubernetes.aio.client import ApiException
 
+from vmferry_agent.migrations.source import is_over
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import Role
 
@@ -69,6 +70,7 @@ async def serving(failures):
         new_reporter=lambda migration, gone: Reporter("default/m", write, gone=gone),
         new_work=new_work,
         concerns=lambda migration: migration.spec.source_node == "node-a",
+        ended=is_over,
     )
     yield role, works
     await role.stop()

@@ -249,7 +249,7 @@ async def test_a_suspended_guest_that_the_target_may_run_is_left_so_and_told(set
     it.hypervisor.fail(HypervisorUnreachable("client socket is closed"))
     done = await it.reports(outcome)
     assert outcome(done) == AttemptOutcome.FAILED
-    assert "the target may run it" in done.attempts[-1].error
+    assert "left so until the target is seen not to run it" in done.attempts[-1].error
     assert not it.hypervisor.was_asked("resume")
 
 
@@ -324,7 +324,7 @@ async def test_a_vm_that_this_agent_migrates_already_is_refused(setting):
 
 
 async def test_of_two_migrations_of_a_vm_that_start_at_once_one_is_refused(setting):
-    claims, host = set(), SlowToSample()
+    claims, host = set(), SlowToLook()
     one, other = (setting(claims=claims, hypervisor=host) for _ in range(2))
     for it in (one, other):
         it.want(desired())
@@ -337,12 +337,12 @@ async def test_of_two_migrations_of_a_vm_that_start_at_once_one_is_refused(setti
     assert outcome(one.reported) is None
 
 
-class SlowToSample(ScriptedHypervisor):
+class SlowToLook(ScriptedHypervisor):
     """Gives others time between the question and the answer."""
 
-    async def sample(self, uuid):
+    async def look(self, domain):
         await asyncio.sleep(0.01)
-        return await super().sample(uuid)
+        return await super().look(domain)
 
 
 async def test_where_libvirt_has_a_migration_of_the_vm_already_that_one_is_left_alone(setting):

@@ -1,6 +1,8 @@
 """A hypervisor behind the agent's port that plays a recording, half a second at each look."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +15,9 @@ from vmferry_agent.hypervisor.port import (
     Domain,
     HostFacts,
     Hypervisor,
+    Look,
     MigrationAborted,
+    News,
     Sample,
     StartRequest,
 )
@@ -54,6 +58,9 @@ class RecordedHypervisor(Hypervisor):
 
     @override
     async def find(self, vm: str) -> Domain | None:
+        return self._domain()
+
+    def _domain(self) -> Domain | None:
         if self._job.end is not None:
             return None if self._job.end.moved else self._vm
         if self._job.in_post_copy:
@@ -61,7 +68,15 @@ class RecordedHypervisor(Hypervisor):
         return replace(self._vm, state=VMState.PAUSED, reason="User") if self._suspended else self._vm
 
     @override
-    async def sample(self, uuid: str) -> Sample | None:
+    async def look(self, domain: Domain) -> Look:
+        sample = await self._sample()
+        return Look(domain=self._domain(), sample=sample, busy=False)
+
+    @override
+    def listen(self, uuid: str, told: Callable[[News], None]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def _sample(self) -> Sample | None:
         self.clock.seconds = self._looks * self._every
         self._looks += 1
         self._job.run_until(self.clock.seconds)
@@ -72,15 +87,15 @@ class RecordedHypervisor(Hypervisor):
         return None
 
     @override
-    async def busy(self, uuid: str) -> bool:
-        return False
-
-    @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
         self.asked.clear()  # the limit that is set before the start is set once more after it
         await self._over.wait()
         if self._job.end is not None and self._job.end.error is not None:
             raise MigrationAborted(self._job.end.error)
+
+    @override
+    async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
+        raise AssertionError("no recording is interrupted")
 
     @override
     async def completed(self, uuid: str) -> CompletedJob | None:
@@ -114,6 +129,14 @@ class RecordedHypervisor(Hypervisor):
     @override
     async def abort(self, uuid: str) -> None:
         self._note("abort", None)
+
+    @override
+    async def break_post_copy(self, uuid: str) -> None:
+        raise AssertionError("no recording is interrupted")
+
+    @override
+    async def undefine(self, uuid: str) -> None:
+        raise AssertionError("no recording ends so")
 
     def _note(self, what: str, value: object) -> None:
         self.asked.append((self.clock.seconds, what, value))

@@ -9,16 +9,15 @@ import pytest
 from recorded_hypervisor import RecordedHypervisor
 from simulated_guests import MIB, TRACES, recording
 
-from kubectl_vmferry.simulation import simulate as simulation
 from kubectl_vmferry.simulation.attempt import Start
 from kubectl_vmferry.simulation.jobs import JobEnd
 from kubectl_vmferry.simulation.recording import RecordedJob, Recording
 from kubectl_vmferry.simulation.source_node import SourceNode
 from kubectl_vmferry.simulation.vms import simulated_vm
 from vmferry_agent.decisions.changes import Change
-from vmferry_agent.decisions.outcome import GivenUp
 from vmferry_agent.hypervisor.port import StartRequest
 from vmferry_agent.migrations import attempt as real
+from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Trace
 from vmferry_api.migrations import (
@@ -26,6 +25,7 @@ from vmferry_api.migrations import (
     Desired,
     DesiredState,
     MigrationTechnique,
+    VMMigration,
     VMMigrationStatus,
 )
 from vmferry_api.policies import DowntimeRamp, StartOptions
@@ -43,6 +43,9 @@ PLAIN = Desired(
     stalling_limit=timedelta(seconds=3),
     progress_timeout=timedelta(seconds=150),
     reason="as the test says",
+)
+MIGRATION = VMMigration.model_validate(
+    {"metadata": {"name": "m"}, "spec": {"vm": "v", "sourceNode": "a", "targetNode": "b"}}
 )
 Schedule = Sequence[tuple[float, Mapping[str, Any]]]
 """From which moment on what is wanted."""
@@ -150,25 +153,26 @@ async def drive(name: str, schedule: Schedule) -> tuple[Looks, list[tuple[float,
         async def flush(self) -> None:
             pass
 
+        settled = True
+
     status = SourceStatus(VMMigrationStatus(), Reports(), hypervisor.clock.now)
     status.begin(1)
 
-    def order() -> Desired | GivenUp:
-        desired = wanted(schedule, hypervisor.clock.seconds)
-        if desired.state == DesiredState.ABORT:
-            return GivenUp(outcome=AttemptOutcome.ABORTED, reason=f"aborted: {desired.reason}")
-        return desired
+    class Scheduled(Orders):
+        @property
+        def desired(self) -> Desired:
+            return wanted(schedule, hypervisor.clock.seconds)
 
     attempt = real.Attempt(
         1,
         VM,
         hypervisor=hypervisor,
         status=status,
-        order=order,
+        orders=Scheduled(MIGRATION),
         changed=asyncio.Event(),
         clock=hypervisor.clock,
         trace=Trace(lambda _: looks.append({})),
-        sampling=timedelta(0),
+        every=0.0,
     )
     look = attempt._look
 
@@ -224,7 +228,3 @@ def test_stalling_is_among_what_is_compared():
         for look in looks
         for each in look.get("conditions", [])
     )
-
-
-def test_it_looks_as_often_as_the_agent():
-    assert timedelta(seconds=simulation.SAMPLING) == real.SAMPLING

@@ -1,0 +1,49 @@
+"""What an agent still owes a VM once its migration has ended, told by the status alone."""
+
+from enum import Enum, auto
+
+from vmferry_api.migrations import Attempt, AttemptOutcome, VMMigrationStatus, VMReport, VMState
+
+_DOWN = {VMState.ABSENT, VMState.SHUT_OFF, VMState.CRASHED}
+
+
+class Duty(Enum):
+    """What is owed."""
+
+    UNDEFINE = auto()
+    """The definition that the VM has left behind on its source: libvirt forgets it when its daemon dies."""
+    RESUME = auto()
+    """The guest that was suspended for the migration and stayed."""
+
+
+def duty(status: VMMigrationStatus) -> Duty | None:
+    """What the source's agent still has to do.
+
+    Both need the target's word, given after the attempt had ended: where the VM runs there, what is here is a
+    left-over; where it is not, what is here is the VM.
+    """
+    vm = status.source.vm if status.source else None
+    target = status.target
+    last = status.attempts[-1] if status.attempts else None
+    if vm is None or last is None or last.end is None or target is None or target.vm is None:
+        return None
+    if target.after_attempt < last.number:
+        return None
+    if _left_behind(vm) and target.vm.state == VMState.RUNNING and _whole(target.vm):
+        return Duty.UNDEFINE
+    if _owes_resumption(last, vm) and target.vm.state in _DOWN:
+        return Duty.RESUME
+    return None
+
+
+def _left_behind(vm: VMReport) -> bool:
+    return vm.state == VMState.SHUT_OFF and vm.reason == "Migrated"
+
+
+def _whole(vm: VMReport) -> bool:
+    return not (vm.reason or "").startswith("PostCopy")
+
+
+def _owes_resumption(attempt: Attempt, vm: VMReport) -> bool:
+    stayed = attempt.outcome != AttemptOutcome.COMPLETED
+    return attempt.suspended and stayed and vm.state == VMState.PAUSED and vm.reason == "User"
