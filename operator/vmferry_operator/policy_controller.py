@@ -11,7 +11,6 @@ from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy, MigrationPolicyStatus
 from vmferry_kube.keys import ObjectKey
 from vmferry_kube.migrations import StatusWriter
-from vmferry_operator.decisions.check import unsupported_in_policy, unsupported_message
 from vmferry_operator.decisions.select import unreadable_message
 from vmferry_operator.store import Store
 
@@ -62,12 +61,9 @@ def policy_status(
 ) -> MigrationPolicyStatus:
     """The status as it should be."""
     name, generation = policy.metadata.name, policy.metadata.generation
-    fields = unsupported_in_policy(policy.spec)
     reason, message = "Accepted", "can be carried out"
     if policy.unreadable:
         reason, message = "Unreadable", unreadable_message(f"MigrationPolicy {name}", policy.unreadable)
-    elif fields:
-        reason, message = "NotSupported", unsupported_message(f"MigrationPolicy {name}", fields)
     accepted = condition(
         policy.status.conditions,
         ConditionType.ACCEPTED,

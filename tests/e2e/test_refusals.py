@@ -81,18 +81,6 @@ def test_a_target_whose_agent_is_down_is_waited_for(lab, start_guest, migrate, a
     assert_runs_only_on(guest, "node-b")
 
 
-def test_what_is_not_supported_yet_is_said(start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
-    name = policy(postCopyRecovery={"attempts": 3})
-    migration = migrate(guest.name, policyRef={"name": name})
-    seen = migration.wait(
-        "to be refused", lambda each: reason(each, ConditionType.ACCEPTED) == "NotSupported"
-    )
-    assert "postCopyRecovery" in find_condition(seen.status.conditions, ConditionType.ACCEPTED).message
-    assert seen.status.phase == Phase.PENDING
-    assert_runs_only_on(guest, "node-a")
-
-
 def test_a_second_migration_of_one_vm_waits_for_the_end_of_the_first(
     start_guest, policy, migrate, assert_runs_only_on
 ):

@@ -1,4 +1,4 @@
-"""Whether this operator and these hosts can carry out what a policy asks for; what they can't, it says."""
+"""Whether these hosts can carry out what a policy asks for; what they can't, it says."""
 
 import re
 from collections.abc import Iterator
@@ -43,16 +43,6 @@ class _Host:
 
     def lacks(self, feature: Feature) -> bool:
         return self.features is not None and feature not in self.features
-
-
-def unsupported_in_policy(spec: MigrationPolicySpec) -> list[str]:
-    """The fields of a policy that are part of the API and not yet carried out."""
-    return ["postCopyRecovery"] if spec.post_copy_recovery is not None else []
-
-
-def unsupported_message(what: str, fields: list[str]) -> str:
-    """What to tell the user."""
-    return f"{what} asks for what this version of vmferry can't do yet: {', '.join(fields)}; remove it"
 
 
 def host_conflicts(

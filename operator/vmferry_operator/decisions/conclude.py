@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vmferry_api.conditions import ConditionType, is_true
+from vmferry_api.conditions import RECOVERY_EXHAUSTED, Condition, ConditionType, Status, find_condition
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import (
     Attempt,
@@ -32,6 +32,10 @@ class Conclusion:
     """The VM lives on its source, so that it could be tried again."""
     awaits: str | None = None
     """The field manager of the agent whose next report it depends on."""
+    if_silent: str = ""
+    """What to say on top where that agent has fallen silent."""
+    stuck: bool = False
+    """It goes no further without a person."""
 
 
 def conclude(migration: VMMigration) -> Conclusion | None:
@@ -70,13 +74,46 @@ def _running(migration: VMMigration) -> Conclusion:
         message = f"the VM runs on {migration.spec.target_node}, its memory follows"
         if cancelled:
             message += f"; {cancelled_by(migration)}, but post-copy can't be aborted: it goes on to its end"
-        interrupted = is_true(migration.status.conditions, ConditionType.POST_COPY_INTERRUPTED)
-        awaits = None if interrupted else SOURCE_AGENT  # while nothing moves there is nothing to report
-        return Conclusion(phase=Phase.POST_COPY, reason="PostCopy", message=message, awaits=awaits)
+        interruption = _interruption(migration)
+        if interruption is not None:
+            return _interrupted(interruption, message)
+        return Conclusion(
+            phase=Phase.POST_COPY,
+            reason="PostCopy",
+            message=message,
+            awaits=SOURCE_AGENT,
+            if_silent=f". If {migration.spec.source_node} is lost: {_fence_first(migration, lost=True)}",
+        )
     message = f"{migration.spec.vm} is moving to {migration.spec.target_node}"
     if cancelled:
         message = f"waiting for the agent of {migration.spec.source_node} to abort: {cancelled_by(migration)}"
     return Conclusion(phase=Phase.RUNNING, reason="Migrating", message=message, awaits=SOURCE_AGENT)
+
+
+def _interruption(migration: VMMigration) -> Condition | None:
+    found = find_condition(migration.status.conditions, ConditionType.POST_COPY_INTERRUPTED)
+    return found if found is not None and found.status == Status.TRUE else None
+
+
+def _interrupted(interruption: Condition, message: str) -> Conclusion:
+    """Nobody is waited for: while nothing moves there is nothing to report."""
+    return Conclusion(
+        phase=Phase.RECOVERING,
+        reason=interruption.reason,
+        message=f"{message}; {interruption.message}",
+        stuck=interruption.reason == RECOVERY_EXHAUSTED,
+    )
+
+
+def _fence_first(migration: VMMigration, *, lost: bool) -> str:
+    """What to do about a half of a VM that is on the target, whose other half was on the source."""
+    vm, source, target = migration.spec.vm, migration.spec.source_node, migration.spec.target_node
+    stands = "then stands" if lost else "stands"
+    return (
+        f"{vm} {stands} still on {target} for ever, since the rest of its memory was on {source}. Fence {source} "
+        f"first (see that it is off, or that {vm} is not started there), then destroy {vm} on {target}, and only "
+        "then start it anywhere"
+    )
 
 
 class _End:
@@ -180,20 +217,31 @@ class _End:
         return Conclusion(phase=Phase.FAILED, reason="VMLost", message=message)
 
     def _unsettled(self) -> Conclusion:
-        if {self._here, self._there} == {Presence.FROZEN, Presence.GONE} and self._looked:
-            nodes = (self._source_node, self._target_node)
-            node, other = nodes if self._here == Presence.FROZEN else reversed(nodes)
-            message = (
-                f"{self._vm} stands still on {node}, without the half of it that was on {other}: destroy it there "
-                "before it is started anywhere"
-            )
-            return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message)
+        if self._looked and self._stands_still:
+            return self._frozen()
         node = self._target_node
         message = f"{self._told}; waiting for the agent of {node} to see what has become of it there"
         blind = self._migration.status.target.message if self._migration.status.target else None
         if blind is not None:
             return self._confirming(f"{message} ({node} says: {blind})", awaits=None)
         return self._confirming(message, awaits=TARGET_AGENT)
+
+    @property
+    def _stands_still(self) -> bool:
+        """Whether one host has a half of it, and the other one nothing that could send the rest."""
+        left = self._source is not None and self._source.reason == "Migrated"
+        if self._here == Presence.GONE and not self._completed and not left:
+            return self._there in {Presence.HALF, Presence.FROZEN}
+        return {self._here, self._there} == {Presence.FROZEN, Presence.GONE}
+
+    def _frozen(self) -> Conclusion:
+        message = _fence_first(self._migration, lost=False)
+        if self._here == Presence.FROZEN:
+            message = (
+                f"{self._vm} stands still on {self._source_node}, without the half of it that was on "
+                f"{self._target_node}: destroy it there before it is started anywhere"
+            )
+        return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message, stuck=True)
 
     def _confirming(self, message: str, *, awaits: str | None) -> Conclusion:
         phase = Phase.POST_COPY if in_post_copy(self._migration) else Phase.RUNNING

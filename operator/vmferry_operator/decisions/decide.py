@@ -19,8 +19,6 @@ from vmferry_api.policies import MigrationPolicy, Retry
 from vmferry_operator.decisions.check import (
     host_conflicts,
     in_flight,
-    unsupported_in_policy,
-    unsupported_message,
     usable,
 )
 from vmferry_operator.decisions.cluster import Cluster
@@ -204,10 +202,6 @@ class _Reconcile:
         if isinstance(selection, NoSelection):
             return self._refused(selection.reason, selection.message)
         self._in_flight = replace(selection, spec=in_flight(selection.spec))
-        fields = unsupported_in_policy(selection.spec)
-        if fields:
-            what = f"MigrationPolicy {selection.name}"
-            return self._refused("NotSupported", unsupported_message(what, fields))
         conflicts = host_conflicts(selection.spec, self._old.source, self._old.target)
         refused = next((each for each in conflicts if not each.degrades), None)
         if refused is not None:
@@ -339,8 +333,11 @@ class _Reconcile:
         """Reconciling; when the agent that is to report next will count as silent, unless it does already."""
         last = last_report(self._migration, conclusion.awaits)
         if last is not None and last.overdue_at <= self._now:
-            message = f"{conclusion.message}; {last.words}"
+            message = f"{conclusion.message}; {last.words}{conclusion.if_silent}"
             self._set(ConditionType.RECONCILING, Status.TRUE, "AgentSilent", message)
+            return None
+        if conclusion.stuck:
+            self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, conclusion.message)
             return None
         self._set(ConditionType.RECONCILING, Status.TRUE, conclusion.reason, conclusion.message)
         return None if last is None else last.overdue_at

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from migrations_in_words import NOW, after, migration, running, source, target, vm
 
 from vmferry_agent.hypervisor.states import in_words
+from vmferry_api.conditions import RECOVERY_EXHAUSTED, ConditionType, Status, condition
 from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
@@ -36,6 +37,10 @@ CRASHED = (VMState.SHUT_OFF, "Crashed")
 ABSENT = (VMState.ABSENT, None)
 ASLEEP = (VMState.OTHER, "Unknown")
 
+INTERRUPTED = condition(
+    [], ConditionType.POST_COPY_INTERRUPTED, Status.TRUE, "LinkLost", "post-copy is interrupted", now=NOW
+)
+APART = condition([], ConditionType.POST_COPY_INTERRUPTED, Status.FALSE, "DaemonsApart", now=NOW)
 COMPLETED, FAILED = AttemptOutcome.COMPLETED, AttemptOutcome.FAILED
 ABORTED, CANCELLED = AttemptOutcome.ABORTED, AttemptOutcome.CANCELLED
 SUCCEEDED = (Phase.SUCCEEDED, "Migrated")
@@ -164,7 +169,10 @@ CASES = [
     Case(outcome=FAILED, here=CRASHED, there=ABSENT, looked=False, want=CONFIRMING),
     Case(outcome=FAILED, here=CRASHED, there=ABSENT, want=LOST),
     Case(outcome=CANCELLED, here=ABSENT, there=LEFT, want=LOST),
-    Case(outcome=FAILED, here=CRASHED, there=COMING, want=CONFIRMING_POST_COPY),
+    Case(
+        outcome=FAILED, here=CRASHED, there=COMING, want=VM_FROZEN, why="its link is silent: no host notices"
+    ),
+    Case(outcome=FAILED, here=LEFT, there=COMING, want=CONFIRMING_POST_COPY, why="it has all, and ends soon"),
     Case(outcome=FAILED, here=CRASHED, there=FROZEN, looked=False, want=CONFIRMING_POST_COPY),
     Case(
         outcome=FAILED,
@@ -241,6 +249,8 @@ def test_before_an_attempt_there_is_nothing_to_conclude() -> None:
         (running(target=target(seen=vm(*COMING))), Phase.POST_COPY, "PostCopy"),
         (running(phase=Phase.POST_COPY), Phase.POST_COPY, "PostCopy"),
         (running(target=target(seen=vm(*SWITCHING))), Phase.RUNNING, "Migrating"),
+        (running(source=source(*LEAVING), conditions=[INTERRUPTED]), Phase.RECOVERING, "LinkLost"),
+        (running(source=source(*CUT_OFF), conditions=[APART]), Phase.POST_COPY, "PostCopy"),
         (running(source=source(*PAUSED)), Phase.RUNNING, "Migrating"),
         (running(target=target(seen=vm(*MIGRATED))), Phase.RUNNING, "Migrating"),
     ],
@@ -300,7 +310,12 @@ def test_a_restart_that_came_too_late_is_the_end_that_it_was() -> None:
             MIGRATED,
             "db-1 is Running (MigrationCanceled) on node-a and Running (Migrated) on node-b",
         ),
-        (FAILED, CRASHED, FROZEN, "db-1 stands still on node-b, without the half of it that was on node-a"),
+        (
+            FAILED,
+            CRASHED,
+            FROZEN,
+            "db-1 stands still on node-b for ever, since the rest of its memory was on node-a",
+        ),
         (FAILED, CUT_OFF, CRASHED, "db-1 stands still on node-a, without the half of it that was on node-b"),
         (
             FAILED,
@@ -324,3 +339,16 @@ def test_what_the_target_s_agent_can_t_see_is_told_while_it_is_waited_for() -> N
     found = concluded(status.replace(target=blind))
     assert "waiting for the agent of node-b to see what has become of it there" in found.message
     assert "node-b says: libvirt can't be asked" in found.message
+
+
+def test_an_interruption_that_is_given_up_waits_for_a_person_and_is_no_end() -> None:
+    given_up = INTERRUPTED.replace(reason=RECOVERY_EXHAUSTED, message="tried as often as the policy says")
+    found = concluded(running(source=source(*CUT_OFF), conditions=[given_up]))
+    assert (found.phase, found.reason, found.stuck) == (Phase.RECOVERING, RECOVERY_EXHAUSTED, True)
+    assert "tried as often as the policy says" in found.message
+
+
+def test_what_to_do_where_the_source_is_lost_in_post_copy_names_both_nodes_and_fences_first() -> None:
+    found = concluded(running(source=source(*LEAVING)))
+    assert "If node-a is lost: db-1 then stands still on node-b" in found.if_silent
+    assert "Fence node-a first" in found.if_silent

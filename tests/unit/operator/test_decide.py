@@ -134,8 +134,6 @@ def test_nodes_that_can_t_be_asked_for_do_not_fail_a_migration():
     ("policies", "spec", "reason"),
     [
         ([], {"policyRef": {"name": "x"}}, "PolicyNotFound"),
-        ([policy("p", postCopyRecovery={})], {"policyRef": {"name": "p"}}, "NotSupported"),
-        ([policy("p", postCopyRecovery={}, globalDefault=True)], {}, "NotSupported"),
     ],
 )
 def test_what_can_t_be_carried_out_as_written_never_starts(policies, spec, reason):

@@ -273,7 +273,11 @@ def test_an_edit_to_what_the_hosts_can_t_do_is_followed_in_flight_as_far_as_they
     [
         {"start": {"zeroCopy": True, "parallelConnections": 2}, "restartOnEdit": True},
         {"start": {"zeroCopy": True}, "restartOnEdit": True},
-        {"start": {"parallelConnections": 2}, "restartOnEdit": True, "postCopyRecovery": {}},
+        {
+            "start": {"parallelConnections": 2},
+            "restartOnEdit": True,
+            "steps": [{"after": {"passes": 9}, "switchToPostCopy": {}}],
+        },
     ],
 )
 def test_a_running_attempt_is_not_given_up_for_one_that_the_hosts_could_not_start(

@@ -15,7 +15,6 @@ def steered(by: str | None, phase: Phase | None) -> VMMigration:
     ("spec", "status", "reason", "says"),
     [
         ({"maxDowntime": "1s"}, "True", "Accepted", "can be carried out"),
-        ({"postCopyRecovery": {}}, "False", "NotSupported", "postCopyRecovery; remove it"),
     ],
 )
 def test_a_policy_is_told_whether_it_can_be_carried_out(

@@ -81,7 +81,7 @@ def test_a_clock_that_is_ahead_makes_nobody_silent() -> None:
 def test_while_post_copy_is_interrupted_there_is_nothing_to_report() -> None:
     status = running(source=source(VMState.PAUSED, "PostCopyFailed"), desired=DESIRED)
     cut_off = status.replace(conditions=[INTERRUPTED])
-    assert told(decided(cut_off, at=9999, source_heard=10))[0] == "PostCopy"
+    assert told(decided(cut_off, at=9999, source_heard=10))[0] == "LinkLost"
 
 
 @pytest.mark.parametrize(("at", "reason"), [(39, "Confirming"), (40, "AgentSilent")])
