@@ -301,10 +301,10 @@ class Attempt:
     def _resume_post_copy(self) -> None:
         desired = self._orders.desired or self._desired
         request = self._orders.request(self._domain, desired) if desired is not None else None
-        if request is None:
-            self._interruption.answered(HypervisorError("the target has not told its address"))
+        if request is None:  # the operator has withdrawn what it started by, which it never does
             return
         _logger.info("%s: post-copy is taken up again", self._domain.name)
+        self._interruption.trying()
         self._resumption = self._calling(self._hypervisor.resume_post_copy(self._domain.uuid, request))
 
     async def _steer(self, sample: Sample, *, in_post_copy: bool) -> None:

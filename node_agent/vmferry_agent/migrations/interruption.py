@@ -1,6 +1,6 @@
 """The interruptions of one post-copy: noticed, told, and what follows from them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.convergence import Convergence
@@ -28,6 +28,7 @@ class Interruption:
         self._clock = clock
         self._seed = seed
         self._failed_at: float | None = None
+        self._taken_up_at: float | None = None
         self._asked_at: datetime | None = None
 
     def next_step(
@@ -63,24 +64,30 @@ class Interruption:
         self._reports.post_copy(how, exhausted=step is Step.GIVE_UP)
         return step
 
+    def trying(self) -> None:
+        """It is about to be taken up again."""
+        self._note(tried=1, last_try=self._clock.now())
+
     def answered(self, error: HypervisorError) -> None:
-        """A try to take it up again has failed."""
+        """A try has failed; one for which it was too early counts as none."""
         self._asked_at = self._clock.now()
+        self._note(tried=-1 if isinstance(error, StreamHeld) else 0, error=str(error))
+
+    def _note(self, *, tried: int, **changes: object) -> None:
         recovery = self._status.recovery
-        if recovery is None or isinstance(error, StreamHeld):
-            return
-        tries = recovery.tries + 1
-        self._status.recover(recovery.replace(tries=tries, last_try=self._asked_at, error=str(error)))
+        if recovery is not None:
+            self._status.recover(recovery.replace(tries=max(0, recovery.tries + tried), **changes))
 
     def _flow(self, domain: Domain, seen: Convergence) -> Flow:
         now = self._clock.monotonic()
         failed = domain.reason == "PostCopyFailed"
-        if not failed:
-            self._failed_at = None
-        elif self._failed_at is None:
-            self._failed_at = now
+        if failed is not (self._failed_at is not None):
+            self._failed_at, self._taken_up_at = (now, None) if failed else (None, now)
         moved = self._failed_at is not None and seen.moved_at is not None and seen.moved_at > self._failed_at
-        return flow(failed=failed, silent_for=seen.silent_for(now), moved_since_failure=moved)
+        silent_for = seen.silent_for(now)
+        if self._taken_up_at is not None:  # what was taken up anew has not had the time to carry anything
+            silent_for = min(silent_for, timedelta(seconds=now - self._taken_up_at))
+        return flow(failed=failed, silent_for=silent_for, moved_since_failure=moved)
 
     def _keep(self, how: Flow) -> Recovery:
         """The record of this interruption; one that is over is closed."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from scripted_hypervisor import ScriptedHypervisor
+from typing_extensions import override
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.migrations.source import SourceMigration
@@ -27,16 +28,38 @@ def outcome(status: VMMigrationStatus) -> AttemptOutcome | None:
     return status.attempts[-1].outcome if status.attempts else None
 
 
+class MovedClock(Clock):
+    """Real time, and what the test adds to it."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "added", timedelta(0))
+        self.added: timedelta
+
+    def go_on(self, seconds: float) -> None:
+        """So much time passes at once."""
+        object.__setattr__(self, "added", self.added + timedelta(seconds=seconds))
+
+    @override
+    def now(self) -> datetime:
+        return super().now() + self.added
+
+    @override
+    def monotonic(self) -> float:
+        return super().monotonic() + self.added.total_seconds()
+
+
 class Setting:
     """One migration on its source, with the API server and the operator played by the test."""
 
     def __init__(
         self,
+        *,
         before: VMMigrationStatus | None = None,
         claims: set[str] | None = None,
         traces: Traces | None = None,
         hypervisor: ScriptedHypervisor | None = None,
         target: TargetReport = READY,
+        clock: Clock | None = None,
     ) -> None:
         self.hypervisor = hypervisor or ScriptedHypervisor()
         self.reported = VMMigrationStatus()
@@ -56,7 +79,7 @@ class Setting:
             hypervisor=self.hypervisor,
             reporter=self._reporter,
             claims=set() if claims is None else claims,
-            clock=Clock(),
+            clock=clock or Clock(),
             traces=traces or Traces(None),
             every=0.005,
         )
@@ -86,6 +109,12 @@ class Setting:
         status = self._migration.status
         status = status.replace(desired=wanted or status.desired, phase=phase or status.phase)
         self._migration = self._migration.replace(status=status, spec=self._migration.spec.replace(**spec))
+        self.source.update(self._migration)
+
+    def target_says(self, target: TargetReport) -> None:
+        """The target's agent reports."""
+        status = self._migration.status.replace(target=target)
+        self._migration = self._migration.replace(status=status)
         self.source.update(self._migration)
 
     def delete(self) -> None:

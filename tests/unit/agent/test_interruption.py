@@ -1,0 +1,229 @@
+"""An interrupted post-copy, as the source's agent sees and handles it, over a scripted hypervisor."""
+
+from datetime import timedelta
+
+import pytest
+from desired_parameters import desired
+from scripted_hypervisor import ScriptedHypervisor, domain, sample
+from source_setting import NOW, READY, MovedClock, outcome
+
+from vmferry_agent.decisions.recovery import NOT_YET, SILENT
+from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable, StreamHeld, TargetHalfLost
+from vmferry_agent.migrations.vm_reports import vm_report
+from vmferry_api.conditions import ConditionType, find_condition
+from vmferry_api.migrations import (
+    Attempt,
+    AttemptOutcome,
+    MigrationTechnique,
+    Phase,
+    SourceReport,
+    TargetReport,
+    VMMigrationStatus,
+    VMReport,
+    VMState,
+)
+from vmferry_api.policies import PostCopyRecovery
+
+TWICE = PostCopyRecovery(attempts=2, backoff=timedelta(seconds=10))
+POST_COPY = desired(post_copy_allowed=True, technique=MigrationTechnique.POST_COPY, post_copy_recovery=TWICE)
+BROKEN = domain(VMState.PAUSED, "PostCopyFailed")
+LOST = HypervisorError("job 'migration in' failed in post-copy phase (libvirt error 9)")
+REFUSED = HypervisorError("unable to connect to server: No route to host (libvirt error 38)")
+
+
+def told(status: VMMigrationStatus) -> tuple[str, str] | None:
+    found = find_condition(status.conditions, ConditionType.POST_COPY_INTERRUPTED)
+    return (found.status, found.reason) if found else None
+
+
+@pytest.fixture
+async def it(setting):
+    """A migration in post-copy."""
+    it = setting(clock=MovedClock())
+    it.clock = it.source._clock
+    it.want(POST_COPY)
+    await it.reports(lambda status: told(status) == ("False", "PostCopy"))
+    return it
+
+
+def breaks(it):
+    it.hypervisor.domain, it.hypervisor.job = BROKEN, None
+    it.hypervisor.lose_call(LOST)
+
+
+async def test_a_broken_link_is_told_and_the_post_copy_taken_up_again(it):
+    breaks(it)
+    await it.asks("resume_post_copy")
+    seen = await it.reports(lambda status: status.recovery and status.recovery.end)
+    assert told(seen) == ("False", "PostCopy")
+    assert seen.recovery.tries == 1
+    it.hypervisor.leave()
+    assert outcome(await it.reports(outcome)) == AttemptOutcome.COMPLETED
+
+
+async def test_what_it_is_taken_up_with_is_where_the_target_is_now(it):
+    it.target_says(TargetReport(ready=True, connect_uri="moved", migration_uri="tcp://moved"))
+    breaks(it)
+    await it.asks("resume_post_copy")
+    assert it.hypervisor.starts[-1].connect_uri == "moved"
+
+
+async def test_tries_end_as_the_policy_says_and_an_edit_begins_them_again(it):
+    it.hypervisor.refuse["resume_post_copy"] = REFUSED
+    breaks(it)
+    await it.reports(lambda status: status.recovery and status.recovery.error)
+    assert told(it.reported) == ("True", "LinkLost")
+    it.clock.go_on(10)
+    seen = await it.reports(lambda status: told(status) == ("True", "RecoveryExhausted"))
+    assert (seen.recovery.tries, seen.recovery.error) == (2, str(REFUSED))
+    it.clock.go_on(3600)
+    await it.looks()
+    assert len(it.hypervisor.starts) == 3
+    assert outcome(it.reported) is None
+    del it.hypervisor.refuse["resume_post_copy"]
+    more = POST_COPY.replace(revision=2, post_copy_recovery=TWICE.replace(attempts=3))
+    it.want(more)
+    await it.reports(lambda status: status.recovery.end)
+
+
+async def test_a_stream_that_is_still_held_counts_as_no_try(it):
+    it.hypervisor.refuse["resume_post_copy"] = StreamHeld("QEMU reports migration is still running")
+    breaks(it)
+    for _ in range(4):
+        tried = len(it.hypervisor.starts)
+        it.clock.go_on(NOT_YET.total_seconds() + 30)
+        await it.reports(
+            lambda status, tried=tried: len(it.hypervisor.starts) > tried and status.recovery.error
+        )
+    seen = await it.reports(lambda status: status.recovery.tries == 0)
+    assert told(seen) == ("True", "LinkLost")
+
+
+async def test_a_target_that_has_no_half_any_more_ends_it_and_nothing_is_destroyed_or_resumed(it):
+    it.hypervisor.refuse["resume_post_copy"] = TargetHalfLost(
+        "domain 'db-1' is not processing incoming migration"
+    )
+    breaks(it)
+    done = await it.reports(outcome)
+    assert outcome(done) == AttemptOutcome.FAILED
+    assert "Destroy it here before it is started anywhere" in done.attempts[-1].error
+    assert not it.hypervisor.was_asked("resume")
+    assert it.hypervisor.domain == BROKEN
+
+
+async def test_daemons_that_have_lost_each_other_are_told_from_a_link_that_is_lost(it):
+    it.hypervisor.refuse["resume_post_copy"] = StreamHeld("QEMU reports migration is still running")
+    it.hypervisor.domain = BROKEN
+    it.hypervisor.lose_call(HypervisorUnreachable("client socket is closed"))
+    await it.reports(lambda status: told(status) == ("True", "LinkLost"))
+    it.hypervisor.job = sample(sent=2**20)
+    await it.looks()
+    it.hypervisor.job = sample(sent=2**21)
+    seen = await it.reports(lambda status: told(status) == ("False", "DaemonsApart"))
+    assert seen.recovery.end is not None
+    it.hypervisor.leave()
+    assert outcome(await it.reports(outcome)) == AttemptOutcome.COMPLETED
+
+
+async def test_a_silent_link_is_told_and_nothing_done_about_it_until_the_target_s_end_is_dead(it):
+    it.clock.go_on(SILENT.total_seconds())
+    await it.reports(lambda status: told(status) == ("True", "LinkSilent"))
+    await it.looks()
+    assert not it.hypervisor.was_asked("break_post_copy")
+    it.target_says(READY.replace(vm=VMReport(state=VMState.RUNNING, reason="PostCopyFailed")))
+    await it.asks("break_post_copy")
+    await it.asks("resume_post_copy")
+
+
+async def test_a_silent_link_that_carries_again_is_told(it):
+    it.clock.go_on(SILENT.total_seconds())
+    await it.reports(lambda status: told(status) == ("True", "LinkSilent"))
+    it.hypervisor.job = sample(sent=2**20)
+    seen = await it.reports(lambda status: told(status) == ("False", "PostCopy"))
+    assert (seen.recovery.tries, seen.recovery.end is not None) == (0, True)
+
+
+async def test_another_process_goes_on_with_the_tries_that_are_left(setting, it):
+    it.hypervisor.refuse["resume_post_copy"] = REFUSED
+    breaks(it)
+    it.clock.go_on(10)
+    seen = await it.reports(lambda status: told(status) == ("True", "RecoveryExhausted"))
+    await it.close()
+    other = setting(before=seen.replace(desired=POST_COPY), hypervisor=it.hypervisor)
+    await other.looks()
+    assert told(await other.reports(lambda status: status.recovery)) == ("True", "RecoveryExhausted")
+    assert len(it.hypervisor.starts) == 3
+
+
+async def test_post_copy_is_not_begun_over_a_link_that_carries_nothing(setting):
+    it = setting(clock=MovedClock())
+    it.want(desired(post_copy_allowed=True))
+    await it.reports(lambda status: status.applied)
+    it.source._clock.go_on(SILENT.total_seconds())
+    it.want(POST_COPY.replace(revision=2))
+    await it.looks()
+    assert not it.hypervisor.was_asked("start_post_copy")
+    assert it.reported.applied.revision == 1
+    it.hypervisor.job = sample(sent=2**20)
+    await it.asks("start_post_copy")
+    await it.reports(lambda status: status.applied.revision == 2)
+
+
+async def test_a_link_that_carries_nothing_in_pre_copy_stalls(setting):
+    it = setting(clock=MovedClock())
+    it.want(desired(stalling_limit=timedelta(seconds=2)))
+    await it.reports(lambda status: status.applied)
+    it.source._clock.go_on(SILENT.total_seconds())
+    stalls = ConditionType.MIGRATION_STALLING
+    seen = await it.reports(
+        lambda status: (found := find_condition(status.conditions, stalls)) and found.reason == "LinkSilent"
+    )
+    assert find_condition(seen.conditions, stalls).status == "True"
+
+
+async def test_no_guest_is_paused_before_that_is_on_record(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.applied)
+    it.may_write.clear()
+    it.want(desired(revision=2, suspend=True))
+    while not (await it.writing.get()).attempts[-1].suspended:
+        pass
+    await it.looks()
+    assert not it.hypervisor.was_asked("suspend")
+    it.may_write.set()
+    await it.asks("suspend")
+    await it.reports(lambda status: status.applied.revision == 2)
+
+
+async def test_another_process_lets_a_guest_run_again_that_the_target_is_seen_without(setting):
+    begun = Attempt(number=1, start=NOW, suspended=True)
+    it = setting(before=VMMigrationStatus(attempts=[begun], desired=desired(suspend=True)))
+    it.hypervisor.domain = domain(VMState.PAUSED, "User")
+    done = await it.reports(outcome)
+    assert "left so until the target is seen not to run it" in done.attempts[-1].error
+    assert not it.hypervisor.was_asked("resume")
+    it.target_says(READY.replace(vm=VMReport(state=VMState.ABSENT), after_attempt=1))
+    await it.asks("resume")
+    seen = await it.reports(lambda status: status.source.vm.state == VMState.RUNNING)
+    assert not seen.attempts[-1].suspended
+
+
+class LeftBehind(ScriptedHypervisor):
+    """Has what a VM has left behind."""
+
+    def __init__(self, left):
+        super().__init__()
+        self.domain = left
+
+
+async def test_a_definition_left_behind_is_removed_after_the_end_was_written(setting):
+    over = Attempt(number=1, start=NOW, end=NOW, outcome=AttemptOutcome.COMPLETED)
+    there = READY.replace(vm=VMReport(state=VMState.RUNNING, reason="Migrated"), after_attempt=1)
+    left = domain(VMState.SHUT_OFF, "Migrated")
+    report = SourceReport(vm=vm_report(left))
+    before = VMMigrationStatus(attempts=[over], phase=Phase.SUCCEEDED, source=report)
+    it = setting(before=before, target=there, hypervisor=LeftBehind(left))
+    await it.asks("undefine")
+    await it.over()
+    assert it.hypervisor.domain is None
