@@ -1,74 +1,113 @@
-"""The interruptions of one post-copy: noticed, told, and what follows from them."""
+"""The interruptions of one post-copy: noticed, told, and taken up again."""
 
+import logging
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.convergence import Convergence
+from vmferry_agent.decisions.outcome import Ended
 from vmferry_agent.decisions.recovery import Flow, Step, flow, next_step
-from vmferry_agent.hypervisor.port import Domain, HypervisorError, StreamHeld
+from vmferry_agent.hypervisor.port import Domain, Hypervisor, HypervisorError, StreamHeld, TargetHalfLost
 from vmferry_agent.migrations.attempt_reports import AttemptReports
+from vmferry_agent.migrations.call import MigrationCall
+from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
-from vmferry_api.migrations import Recovery, VMReport
+from vmferry_api.migrations import AttemptOutcome, Recovery
 from vmferry_api.policies import PostCopyRecovery
+
+_logger = logging.getLogger(__name__)
 
 
 class Interruption:
     """Follows a post-copy from the source's side.
 
     Args:
+        domain: The VM.
+        hypervisor: This host.
         status: Keeps the count of tries, also for a later process.
         reports: Tells.
+        orders: What is wanted, and what the target says.
         clock: The time.
-        seed: What sets this migration apart from others that are interrupted at the same moment.
+        calling: Makes the call that takes it up again.
     """
 
-    def __init__(self, status: SourceStatus, reports: AttemptReports, *, clock: Clock, seed: str) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        hypervisor: Hypervisor,
+        status: SourceStatus,
+        reports: AttemptReports,
+        orders: Orders,
+        clock: Clock,
+        calling: Callable[[Coroutine[None, None, None]], MigrationCall],
+    ) -> None:
+        self._domain = domain
+        self._hypervisor = hypervisor
         self._status = status
         self._reports = reports
+        self._orders = orders
         self._clock = clock
-        self._seed = seed
+        self._calling = calling
+        self._resumption: MigrationCall | None = None
         self._failed_at: float | None = None
         self._taken_up_at: float | None = None
         self._asked_at: datetime | None = None
 
-    def next_step(
-        self,
-        domain: Domain,
-        seen: Convergence,
-        wanted: PostCopyRecovery,
-        *,
-        on_target: VMReport | None,
-        calling: bool,
-    ) -> Step:
-        """What to do now; how it goes is told.
+    @property
+    def overcome(self) -> bool:
+        """Whether it was taken up again, and libvirt has told that it then completed."""
+        return self._resumption is not None and self._resumption.succeeded
+
+    async def see_through(self, half: Domain, seen: Convergence, *, calling: bool) -> Ended | None:
+        """Tell how it goes, and do what is to be done; an end only where the target's half is lost.
 
         Args:
-            domain: The source's half.
+            half: The source's half.
             seen: What its counters have shown.
-            wanted: What the policy says.
-            on_target: The target's half, as its agent sees it.
-            calling: A call that drives the migration has not returned yet.
+            calling: The call that has started the migration has not returned yet.
         """
-        how = self._flow(domain, seen)
-        recovery = self._keep(how)
+        if self._resumption is not None and (error := self._resumption.error) is not None:
+            self._resumption = None
+            if isinstance(error, TargetHalfLost):
+                return Ended(outcome=AttemptOutcome.FAILED, error=_half_lost(half, error))
+            self._answered(error)
+        how = self._flow(half, seen)
+        on_target = self._orders.vm_on_target
         step = next_step(
             how,
-            recovery,
-            wanted,
+            self._keep(how),
+            self._wanted,
             now=self._clock.now(),
             asked_at=self._asked_at,
             target_failed=on_target is not None and on_target.reason == "PostCopyFailed",
-            calling=calling,
-            seed=self._seed,
+            calling=calling or (self._resumption is not None and self._resumption.runs),
+            seed=self._orders.migration.metadata.uid,
         )
         self._reports.post_copy(how, exhausted=step is Step.GIVE_UP)
-        return step
+        match step:
+            case Step.BREAK:
+                await self._hypervisor.break_post_copy(half.uuid)
+            case Step.RESUME:
+                self._take_up()
+        return None
 
-    def trying(self) -> None:
-        """It is about to be taken up again."""
+    @property
+    def _wanted(self) -> PostCopyRecovery:
+        desired = self._orders.desired
+        return (desired.post_copy_recovery if desired else None) or PostCopyRecovery()
+
+    def _take_up(self) -> None:
+        desired = self._orders.desired
+        request = self._orders.request(self._domain, desired) if desired is not None else None
+        if request is None:  # what it was started by was withdrawn, which nobody does
+            return
+        _logger.info("%s: post-copy is taken up again", self._domain.name)
         self._note(tried=1, last_try=self._clock.now())
+        self._resumption = self._calling(self._hypervisor.resume_post_copy(self._domain.uuid, request))
 
-    def answered(self, error: HypervisorError) -> None:
+    def _answered(self, error: HypervisorError) -> None:
         """A try has failed; one for which it was too early counts as none."""
         self._asked_at = self._clock.now()
         self._note(tried=-1 if isinstance(error, StreamHeld) else 0, error=str(error))
@@ -100,3 +139,10 @@ class Interruption:
             recovery = recovery.replace(end=self._clock.now())
             self._status.recover(recovery)
         return recovery or Recovery(since=self._clock.now())
+
+
+def _half_lost(half: Domain, error: HypervisorError) -> str:
+    return (
+        f"{half.name} is lost: its half on the target is gone, and what is left here stands still for ever. "
+        f"Destroy it here before it is started anywhere ({error})"
+    )
