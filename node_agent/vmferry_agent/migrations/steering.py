@@ -1,4 +1,4 @@
-"""Steering a running attempt: what is desired is applied, what is seen is judged, and it is ended where it must."""
+"""Steering a running attempt: what is desired is applied, what is seen is judged, and what must end is ended."""
 
 import logging
 from datetime import datetime, timedelta
