@@ -145,7 +145,9 @@ class Attempt:
         in_post_copy = look.domain is not None and look.domain.in_post_copy
         if look.sample is not None:
             self._record(look.sample, asked_at, in_post_copy=in_post_copy)
-            await self._steering.steer(look.sample, in_post_copy=in_post_copy)
+            await self._steering.steer(
+                look.sample, in_post_copy=in_post_copy, report=not self._looks.again_soon
+            )
         elif calling:
             await self._steering.give_up_if_due(in_post_copy=in_post_copy)
         elif not look.busy and (end := await self._ended(look.domain)) is not None:

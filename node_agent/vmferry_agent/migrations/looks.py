@@ -6,6 +6,9 @@ from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.cadence import Cadence
 from vmferry_agent.hypervisor.port import News
 
+_SOON = 0.2
+"""Seconds."""
+
 
 class Looks:
     """Waits for the time of the next look.
@@ -33,6 +36,11 @@ class Looks:
     def looked(self, now: float) -> None:
         """It was looked at."""
         self._cadence = self._cadence.looked(now)
+
+    @property
+    def again_soon(self) -> bool:
+        """Whether the next look is one at the same pass, so that one report of both is enough."""
+        return self._every is None and self._due - self._clock.monotonic() < _SOON
 
     async def next(self, delay: float | None = None) -> None:
         """Wait until it is time, or for so many seconds where the last look has failed."""

@@ -139,8 +139,14 @@ class Steering:
             suspending=self._status.suspending,
         )
 
-    async def steer(self, sample: Sample, *, in_post_copy: bool) -> None:
-        """See how it goes, set what differs from what is desired, say so, and abort it where it must end."""
+    async def steer(self, sample: Sample, *, in_post_copy: bool, report: bool) -> None:
+        """See how it goes, set what differs from what is desired, say so, and abort it where it must end.
+
+        Args:
+            sample: What was seen.
+            in_post_copy: Whether post-copy is on.
+            report: Whether to report progress by it.
+        """
         now = self._clock.monotonic()
         self.convergence = self.convergence.after(sample, now=now, in_post_copy=in_post_copy)
         if sample.memory_pass > 1 and self._first_pass_ended_at is None:
@@ -159,9 +165,10 @@ class Steering:
                 cap=bandwidth(order),
                 in_post_copy=in_post_copy,
             )
-        self._reports.progress(
-            sample, elapsed=self.elapsed, max_downtime=self._granted, in_post_copy=in_post_copy
-        )
+        if report:
+            self._reports.progress(
+                sample, elapsed=self.elapsed, max_downtime=self._granted, in_post_copy=in_post_copy
+            )
         await self.give_up_if_due(in_post_copy=in_post_copy)
 
     async def _apply(self, desired: Desired, *, in_post_copy: bool) -> None:
