@@ -1,7 +1,10 @@
 """The hypervisor port over libvirt's QEMU driver."""
 
+import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -10,11 +13,15 @@ import libvirt
 from typing_extensions import override
 
 from vmferry_agent.hypervisor.calls import in_thread
+from vmferry_agent.hypervisor.domain_xml import hardware
 from vmferry_agent.hypervisor.features import features
+from vmferry_agent.hypervisor.host_files import host_files
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
-from vmferry_agent.hypervisor.libvirt_options import option_flags, option_parameters
+from vmferry_agent.hypervisor.libvirt_options import cache_size, option_flags, option_parameters
+from vmferry_agent.hypervisor.libvirt_suitability import cpu_refused, disk_found, machine_refused
 from vmferry_agent.hypervisor.port import (
     CompletedJob,
+    DiskFound,
     Domain,
     HostFacts,
     Hypervisor,
@@ -24,13 +31,20 @@ from vmferry_agent.hypervisor.port import (
     MigrationRunsAlready,
     Sample,
     StartRequest,
+    Suitability,
 )
 from vmferry_agent.hypervisor.states import in_words
+from vmferry_api.migrations import Hardware, Storage
+from vmferry_api.policies import Encryption
+
+_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 CALL_DEADLINE = 35.0
 """Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
+_FINDING_OUT = 10.0
+"""Seconds for what is only good to know before a start: a host's first answer on its QEMU takes some."""
 _EVENT_DEADLINE = 2.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
 _LONGEST_MESSAGE = 1000
@@ -67,6 +81,40 @@ class LibvirtHypervisor(Hypervisor):
         return await self._call("find", partial(self._find, vm))
 
     @override
+    async def hardware(self, uuid: str) -> Hardware | None:
+        return await self._call("hardware", partial(self._hardware, uuid), deadline=_FINDING_OUT)
+
+    @override
+    async def suitability(self, hardware: Hardware) -> Suitability:
+        machine, cpu, disks = await asyncio.gather(
+            self._find_out(lambda: machine_refused(self._connection.get(), hardware), None),
+            self._find_out(lambda: cpu_refused(self._connection.get(), hardware), None),
+            self._disks(hardware),
+        )
+        return Suitability(machine_refused=machine, cpu_refused=cpu, disks=tuple(disks))
+
+    async def _disks(self, hardware: Hardware) -> list[DiskFound]:
+        """Each in a call of its own: one on a file system that hangs must not hide what is known of the others."""
+        files = await self._find_out(lambda: host_files(self._connection.get().getURI()), None)
+
+        def find(path: str) -> DiskFound:
+            return disk_found(self._connection.get(), files, path)
+
+        paths = [each.path for each in hardware.disks]
+        return await asyncio.gather(
+            *(self._find_out(partial(find, path), DiskFound(path=path)) for path in paths)
+        )
+
+    @override
+    async def measure_dirty_rate(self, uuid: str, period: timedelta) -> None:
+        seconds = round(period.total_seconds())
+        await self._on(uuid, lambda domain: domain.startDirtyRateCalc(seconds, 0))
+
+    @override
+    async def dirty_rate(self, uuid: str) -> int | None:
+        return await self._call("dirty rate", partial(self._dirty_rate, uuid))
+
+    @override
     async def sample(self, uuid: str) -> Sample | None:
         return await self._call("jobStats", partial(self._sample, uuid))
 
@@ -97,6 +145,10 @@ class LibvirtHypervisor(Hypervisor):
     async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
         flag = libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY
         await self._on(uuid, lambda domain: domain.migrateSetMaxSpeed(_mebi(value), flag))
+
+    @override
+    async def set_compression_cache(self, uuid: str, size: int) -> None:
+        await self._on(uuid, lambda domain: domain.migrateSetCompressionCache(cache_size(size), 0))
 
     @override
     async def start_post_copy(self, uuid: str) -> None:
@@ -130,6 +182,14 @@ class LibvirtHypervisor(Hypervisor):
         except Exception as error:  # such as the binding's, of a name that it can't pass on
             raise HypervisorError(f"{name}: {type(error).__name__}: {error}") from error
 
+    async def _find_out(self, function: Callable[[], T], otherwise: T) -> T:
+        """What is only good to know; without it libvirt still tells, later."""
+        try:
+            return await self._call("finding out", function, deadline=_FINDING_OUT)
+        except HypervisorError as error:
+            _logger.debug("not found out: %s", error)
+            return otherwise
+
     def _facts(self) -> HostFacts:
         connection = self._connection.get()
         memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)  # in KiB
@@ -155,10 +215,38 @@ class LibvirtHypervisor(Hypervisor):
                     raise
         return None
 
+    def _hardware(self, uuid: str) -> Hardware | None:
+        try:
+            domain = self._connection.get().lookupByUUIDString(uuid)
+            if not domain.isActive():
+                return None
+            found = hardware(domain.XMLDesc(0))
+            disks = [
+                each.replace(size=domain.blockInfo(each.path)[1]) if each.copied else each
+                for each in found.disks
+            ]
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _GONE:
+                return None
+            raise
+        return found.replace(disks=disks)
+
+    def _dirty_rate(self, uuid: str) -> int | None:
+        connection = self._connection.get()
+        domain = connection.lookupByUUIDString(uuid)
+        ((_, found),) = connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
+        return measured(found)
+
     def _sample(self, uuid: str) -> Sample | None:
         statistics = self._outgoing(uuid)
         runs = statistics is not None and statistics.get("type") == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
-        return _sampled(statistics) if statistics is not None and runs else None
+        if statistics is None or not runs:
+            return None
+        found = sampled(statistics)
+        if found.total == 0 and found.disk_total > 0:  # disks come first; QEMU has not counted the memory yet
+            memory = self._connection.get().lookupByUUIDString(uuid).maxMemory() * 1024
+            return replace(found, total=memory)
+        return found
 
     def _busy(self, uuid: str) -> bool:
         statistics = self._outgoing(uuid)
@@ -212,7 +300,16 @@ def _describe(domain: libvirt.virDomain) -> Domain:
     )
 
 
-def _sampled(statistics: Mapping[str, Any]) -> Sample:
+def measured(statistics: Mapping[str, Any]) -> int | None:
+    """The dirty rate in a domain's statistics, in bytes per second; None: it is not measured (yet)."""
+    if statistics.get("dirtyrate.calc_status") != libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED:
+        return None
+    mebibytes: int | None = statistics.get("dirtyrate.megabytes_per_second")
+    return None if mebibytes is None else mebibytes * _MEBI
+
+
+def sampled(statistics: Mapping[str, Any]) -> Sample:
+    """A sample, from the statistics of a job; what an older libvirt or QEMU does not tell is left out."""
     page = statistics.get("memory_page_size", 4096)
     dirty_pages = statistics.get("memory_dirty_rate")
     return Sample(
@@ -228,6 +325,9 @@ def _sampled(statistics: Mapping[str, Any]) -> Sample:
         zero_pages=statistics.get("memory_constant", 0),
         normal_pages=statistics.get("memory_normal", 0),
         post_copy_requests=statistics.get("memory_postcopy_requests", 0),
+        disk_total=statistics.get("disk_total", 0),
+        disk_transferred=statistics.get("disk_processed", 0),
+        disk_remaining=statistics.get("disk_remaining", 0),
     )
 
 
@@ -241,6 +341,10 @@ def _flags(request: StartRequest) -> int:
         flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
     if request.post_copy:
         flags |= libvirt.VIR_MIGRATE_POSTCOPY
+    if request.storage == Storage.COPY_ALL:
+        flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
+    if request.storage == Storage.COPY_INCREMENTAL:
+        flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
     return flags | option_flags(request.options)
 
 
@@ -252,6 +356,9 @@ def _parameters(request: StartRequest) -> dict[str, object]:
         parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = _mebi(request.bandwidth)
     if request.post_copy and request.post_copy_bandwidth is not None:
         parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY] = _mebi(request.post_copy_bandwidth)
+    encrypted = request.options.encryption == Encryption.REQUIRED
+    if encrypted and request.tls_destination is not None:
+        parameters[libvirt.VIR_MIGRATE_PARAM_TLS_DESTINATION] = request.tls_destination
     return parameters | option_parameters(request.options)
 
 

@@ -19,8 +19,16 @@ from vmferry_agent.hypervisor.port import (
 from vmferry_agent.migrations.attempt import SAMPLING, Attempt
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Recorded, Trace, Traces
+from vmferry_agent.migrations.vm_facts import VMFacts
 from vmferry_agent.reporting import ObjectGoneError, Reporter
-from vmferry_api.migrations import AttemptOutcome, Desired, DesiredState, VMMigration
+from vmferry_api.migrations import (
+    AttemptOutcome,
+    Desired,
+    DesiredState,
+    Storage,
+    TargetReport,
+    VMMigration,
+)
 from vmferry_api.policies import StartOptions
 
 _logger = logging.getLogger(__name__)
@@ -40,6 +48,7 @@ class SourceMigration:
         clock: The time.
         traces: Records the attempts.
         sampling: The time between two looks at a running attempt.
+        measure_dirty_rate: Whether to measure how fast the guest writes while it waits for its start.
     """
 
     def __init__(
@@ -52,6 +61,7 @@ class SourceMigration:
         clock: Clock,
         traces: Traces,
         sampling: timedelta = SAMPLING,
+        measure_dirty_rate: bool = True,
     ) -> None:
         self._migration = migration
         self._hypervisor = hypervisor
@@ -63,6 +73,7 @@ class SourceMigration:
         self._changed = asyncio.Event()
         self._vanished = False
         self._status = SourceStatus(migration.status, reporter, clock.now)
+        self._vm_facts = VMFacts(hypervisor, measures=measure_dirty_rate, found=self._changed.set)
 
     def update(self, migration: VMMigration) -> None:
         """Take the object as it is now."""
@@ -89,6 +100,8 @@ class SourceMigration:
                 await self._wait(LOOK_AT_VM)
         except ObjectGoneError:
             _logger.info("%s: the object is gone", self._name)
+        finally:
+            self._vm_facts.stop()
 
     @property
     def _name(self) -> str:
@@ -109,7 +122,10 @@ class SourceMigration:
     async def _reconcile(self) -> None:
         try:
             domain = await self._hypervisor.find(self._vm)
-            self._describe(await self._hypervisor.facts(), domain)
+            facts = await self._hypervisor.facts()
+            if domain is not None and not self._status.attempts:
+                await self._vm_facts.look(domain, free=domain.uuid not in self._claims)
+            self._describe(facts, domain)
             if self._status.open_attempt is not None:
                 await self._adopt(domain)
             elif (number := self._due_attempt()) is not None:
@@ -130,7 +146,14 @@ class SourceMigration:
             return
         name = self._migration.spec.vm
         missing = f"{self._migration.spec.source_node} has no domain {name} (virsh list --all)"
-        self._status.describe(facts, domain, name=name, message=None if domain else missing)
+        self._status.describe(
+            facts,
+            domain,
+            name=name,
+            message=None if domain else missing,
+            hardware=self._vm_facts.hardware,
+            dirty_rate=self._vm_facts.dirty_rate,
+        )
 
     def _due_attempt(self) -> int | None:
         """The number of the attempt that is to begin now.
@@ -179,6 +202,7 @@ class SourceMigration:
 
     async def _begin(self, number: int, domain: Domain) -> None:
         """Write the attempt down, then start it: a crash in between leaves a record, never an unknown job."""
+        self._vm_facts.stop()
         self._status.begin(number)
         await self._status.flush()
         order, target = self._order(), self._migration.status.target
@@ -192,7 +216,9 @@ class SourceMigration:
             self._call_off(Ended(outcome=AttemptOutcome.FAILED, error=silent))
             return
         _logger.info("%s: attempt %d: %s leaves", self._name, number, domain.name)
-        request = _request(domain, order, connect_uri=target.connect_uri, migration_uri=target.migration_uri)
+        request = _request(
+            domain, order, target, connect_uri=target.connect_uri, storage=self._migration.spec.storage
+        )
         trace = self._traces.begin(self._recorded(number), domain, request, order.max_downtime)
         attempt = self._driver(number, domain, trace)
         await self._conclude(domain, await attempt.start(request, order), attempt, trace)
@@ -266,14 +292,16 @@ def _another(domain: Domain) -> str:
 
 
 def _request(
-    domain: Domain, desired: Desired, *, connect_uri: str, migration_uri: str | None
+    domain: Domain, desired: Desired, target: TargetReport, *, connect_uri: str, storage: Storage
 ) -> StartRequest:
     return StartRequest(
         connect_uri=connect_uri,
-        migration_uri=migration_uri,
+        migration_uri=target.migration_uri,
         bandwidth=bandwidth(desired),
         post_copy_bandwidth=desired.post_copy_bandwidth,
         post_copy=desired.post_copy_allowed,
         persistent=domain.persistent,
         options=desired.start or StartOptions(),
+        storage=storage,
+        tls_destination=target.tls_destination,
     )

@@ -15,11 +15,13 @@ from vmferry_agent.hypervisor.port import (
     MigrationAborted,
     Sample,
     StartRequest,
+    Suitability,
 )
 from vmferry_api.features import Feature
-from vmferry_api.migrations import VMState
+from vmferry_api.migrations import Disk, Hardware, VMState
 
 UUID = "00000000-0000-4000-8000-000000000001"
+HARDWARE = Hardware(type="kvm", arch="x86_64", cpu="<cpu/>", disks=[Disk(path="/d/db-1.img", copied=True)])
 
 
 def domain(state: VMState = VMState.RUNNING, reason: str = "Booted") -> Domain:
@@ -48,6 +50,10 @@ class ScriptedHypervisor(Hypervisor):
     def __init__(self) -> None:
         self.domain: Domain | None = domain()
         self.features: frozenset[Feature] = frozenset()
+        self.needs: Hardware | None = HARDWARE
+        self.suits = Suitability()
+        self.writes: int | None = 80_000_000
+        """What the guest writes in a second; None: the measurement never ends."""
         self.job: Sample | None = None
         self.figures: CompletedJob | None = CompletedJob(
             downtime=timedelta(milliseconds=95), transferred=2**30
@@ -58,6 +64,8 @@ class ScriptedHypervisor(Hypervisor):
         self.looks: Counter[str] = Counter()
         """How often it was asked what there is."""
         self.asked: list[tuple[object, ...]] = []
+        self.questions: list[tuple[object, ...]] = []
+        """What it was asked about a VM before a start, which changes nothing."""
         self.refuse: dict[str, HypervisorError] = {}
         self.news = asyncio.Condition()
         self._end: asyncio.Future[None] | None = None
@@ -99,6 +107,25 @@ class ScriptedHypervisor(Hypervisor):
         return self.domain
 
     @override
+    async def hardware(self, uuid: str) -> Hardware | None:
+        await self._answer("hardware")
+        return self.needs
+
+    @override
+    async def suitability(self, hardware: Hardware) -> Suitability:
+        await self._answer("suitability", hardware)
+        return self.suits
+
+    @override
+    async def measure_dirty_rate(self, uuid: str, period: timedelta) -> None:
+        await self._answer("measure_dirty_rate", period)
+
+    @override
+    async def dirty_rate(self, uuid: str) -> int | None:
+        await self._answer("dirty_rate")
+        return self.writes
+
+    @override
     async def sample(self, uuid: str) -> Sample | None:
         await self._look("sample")
         return self.job
@@ -131,6 +158,10 @@ class ScriptedHypervisor(Hypervisor):
         await self.note("set_post_copy_bandwidth", value)
 
     @override
+    async def set_compression_cache(self, uuid: str, size: int) -> None:
+        await self.note("set_compression_cache", size)
+
+    @override
     async def start_post_copy(self, uuid: str) -> None:
         await self.note("start_post_copy")
         self.domain = domain(VMState.PAUSED, "PostCopy")
@@ -159,8 +190,14 @@ class ScriptedHypervisor(Hypervisor):
 
     async def note(self, name: str, *values: object) -> None:
         """Remember what was asked, and refuse it where the test says so."""
+        await self._remember(self.asked, name, *values)
+
+    async def _answer(self, name: str, *values: object) -> None:
+        await self._remember(self.questions, name, *values)
+
+    async def _remember(self, where: list[tuple[object, ...]], name: str, *values: object) -> None:
         async with self.news:
-            self.asked.append((name, *values))
+            where.append((name, *values))
             self.news.notify_all()
         if name in self.refuse:
             raise self.refuse[name]
@@ -172,4 +209,4 @@ class ScriptedHypervisor(Hypervisor):
 
     def was_asked(self, name: str) -> bool:
         """Whether something was asked for."""
-        return any(each[0] == name for each in self.asked)
+        return any(each[0] == name for each in [*self.asked, *self.questions])
