@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 CALL_DEADLINE = 35.0
 """Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
-_FINDING_OUT = 10.0
+_FINDING_OUT = 5.0
 """Seconds for what is only good to know before a start: a host's first answer on its QEMU takes some."""
 _EVENT_DEADLINE = 2.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
@@ -56,6 +56,10 @@ _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 """What a call on a domain says when it has just stopped, or moved away."""
 _ANOTHER = "another migration job is already running"
 """How libvirt begins to say so; the code that comes with it means many things."""
+_UNSAFE = (
+    "name a shared file system that libvirt does not know in shared_filesystems in qemu.conf, give the disks "
+    "cache='none', or have them copied (spec.storage)"
+)
 _LOST = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_CONNECT}
 _LOST_IN = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
 
@@ -376,6 +380,8 @@ def _translated(error: libvirt.libvirtError) -> HypervisorError:
     code = error.get_error_code()
     said = (error.get_error_message() or str(error))[:_LONGEST_MESSAGE]
     message = f"{said} (libvirt error {code})"
+    if code == libvirt.VIR_ERR_MIGRATE_UNSAFE:
+        return HypervisorError(f"{message}; {_UNSAFE}")
     if code == libvirt.VIR_ERR_OPERATION_ABORTED:
         return MigrationAborted(message)
     if code == libvirt.VIR_ERR_OPERATION_INVALID and said.startswith(_ANOTHER):

@@ -38,13 +38,15 @@ class VMFacts:
         """In bytes per second; None: not known, or not yet."""
 
     async def look(self, domain: Domain, *, free: bool) -> None:
-        """Read what it needs if that may have changed, and have the measurement begin.
+        """Read what it needs if it is not the domain that it was, and have the measurement begin.
+
+        What could not be read is not tried again: it may have taken as long as a call may take.
 
         Args:
             domain: The VM.
             free: Whether no migration of this process has it: a measurement would wait for its end.
         """
-        if self.hardware is None or domain != self._domain:
+        if domain != self._domain:
             self._domain = domain
             try:
                 self.hardware = await self._hypervisor.hardware(domain.uuid)

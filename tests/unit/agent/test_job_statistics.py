@@ -6,8 +6,8 @@ from datetime import timedelta
 import libvirt
 import pytest
 
-from vmferry_agent.hypervisor.libvirt_hypervisor import measured, sampled
-from vmferry_agent.hypervisor.port import Sample
+from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor, measured, sampled
+from vmferry_agent.hypervisor.port import CompletedJob, Sample
 
 PRE_COPY = {
     "type": 2,
@@ -126,3 +126,19 @@ def test_in_the_disk_phase_disks_count_and_memory_is_to_come():
 )
 def test_a_dirty_rate_counts_once_it_is_measured(statistics, rate):
     assert measured(statistics) == rate
+
+
+@pytest.mark.parametrize(
+    ("statistics", "job"),
+    [
+        ({}, CompletedJob(downtime=None, transferred=None)),
+        (
+            {"downtime": 46, "memory_processed": 7, "time_elapsed": 2000},
+            CompletedJob(downtime=timedelta(milliseconds=46), transferred=7, elapsed=timedelta(seconds=2)),
+        ),
+    ],
+)
+async def test_a_completed_job_tells_what_it_can(statistics, job):
+    hypervisor = LibvirtHypervisor("test:///default")
+    hypervisor._remember("u", statistics)
+    assert await hypervisor.completed("u") == job
