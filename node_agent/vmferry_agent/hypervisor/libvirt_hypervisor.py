@@ -15,7 +15,7 @@ from typing_extensions import override
 from vmferry_agent.hypervisor.calls import in_thread
 from vmferry_agent.hypervisor.domain_xml import hardware
 from vmferry_agent.hypervisor.features import features
-from vmferry_agent.hypervisor.host_files import host_files
+from vmferry_agent.hypervisor.host_files import HostFiles, host_files
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
 from vmferry_agent.hypervisor.libvirt_options import cache_size, option_flags, option_parameters
 from vmferry_agent.hypervisor.libvirt_suitability import cpu_refused, disk_found, machine_refused
@@ -75,6 +75,7 @@ class LibvirtHypervisor(Hypervisor):
         self._connection = LibvirtConnection(uri, job_completed=self._remember)
         self._completed: dict[str, CompletedJob] = {}
         self._arrival = threading.Condition()
+        self._files: tuple[libvirt.virConnect, HostFiles | None] | None = None
 
     @override
     async def facts(self) -> HostFacts:
@@ -99,7 +100,7 @@ class LibvirtHypervisor(Hypervisor):
 
     async def _disks(self, hardware: Hardware) -> list[DiskFound]:
         """Each in a call of its own: one on a file system that hangs must not hide what is known of the others."""
-        files = await self._find_out(lambda: host_files(self._connection.get().getURI()), None)
+        files = await self._find_out(self._host_files, None)
 
         def find(path: str) -> DiskFound:
             return disk_found(self._connection.get(), files, path)
@@ -234,6 +235,13 @@ class LibvirtHypervisor(Hypervisor):
                 return None
             raise
         return found.replace(disks=disks)
+
+    def _host_files(self) -> HostFiles | None:
+        """Looked for once per connection: the daemon logs each caller who only looks who it is."""
+        connection = self._connection.get()
+        if self._files is None or self._files[0] is not connection:
+            self._files = (connection, host_files(connection.getURI()))
+        return self._files[1]
 
     def _dirty_rate(self, uuid: str) -> int | None:
         connection = self._connection.get()

@@ -27,7 +27,7 @@ LOOK_WHILE_PENDING = timedelta(seconds=2)
 LOOK_WHILE_COMING = timedelta(seconds=0.5)
 """Short, because the operator calls a migration succeeded only when the target has seen the VM run."""
 
-ASK_AGAIN = 30.0
+ASK_AGAIN = 10.0
 """Seconds after which it is asked again what the host lacks of what the VM needs: somebody may have mended it."""
 
 
