@@ -34,7 +34,7 @@ from vmferry_agent.hypervisor.port import (
     Suitability,
 )
 from vmferry_agent.hypervisor.states import in_words
-from vmferry_api.migrations import Hardware, Storage
+from vmferry_api.migrations import Disk, Hardware, Storage
 from vmferry_api.policies import Encryption
 
 _logger = logging.getLogger(__name__)
@@ -226,15 +226,11 @@ class LibvirtHypervisor(Hypervisor):
             if not domain.isActive():
                 return None
             found = hardware(domain.XMLDesc(0))
-            disks = [
-                each.replace(size=domain.blockInfo(each.path)[1]) if each.copied else each
-                for each in found.disks
-            ]
         except libvirt.libvirtError as error:
             if error.get_error_code() in _GONE:
                 return None
             raise
-        return found.replace(disks=disks)
+        return found.replace(disks=[_with_size(domain, each) for each in found.disks])
 
     def _host_files(self) -> HostFiles | None:
         """Looked for once per connection: the daemon logs each caller who only looks who it is."""
@@ -297,6 +293,17 @@ class LibvirtHypervisor(Hypervisor):
         with self._arrival:
             self._arrival.wait_for(lambda: uuid in self._completed, timeout=_EVENT_DEADLINE)
             return self._completed.pop(uuid, None)
+
+
+def _with_size(domain: libvirt.virDomain, disk: Disk) -> Disk:
+    """With what it takes here, where it may be copied and libvirt can tell."""
+    if not disk.copied:
+        return disk
+    try:
+        return disk.replace(size=domain.blockInfo(disk.path)[1])
+    except libvirt.libvirtError as error:
+        _logger.debug("%s: size not known: %s", disk.path, error)
+        return disk
 
 
 def _describe(domain: libvirt.virDomain) -> Domain:
