@@ -72,7 +72,12 @@ def _immutable(field: str) -> Rule:
 
 
 class Storage(StrEnum):
-    """Where the disks of a VM are, and what becomes of them."""
+    """Where the disks of a VM are, and what becomes of them.
+
+    Shared does not switch libvirt's own check off (VIR_MIGRATE_UNSAFE), though the user has said so: it is the
+    default, so that nobody may have said anything, and a file of the same name that is another one would be taken
+    for the disk. Who knows better than libvirt tells libvirt, for the host, in qemu.conf.
+    """
 
     SHARED = "Shared"
     COPY_ALL = "CopyAll"
@@ -121,8 +126,12 @@ class VMMigrationSpec(ApiModel):
     overrides: PolicyOverrides | None = Field(default=None, description="Single tunables over the policy's.")
     storage: Storage = Field(
         default=Storage.SHARED,
-        description="Shared: both nodes see the same disks. CopyAll: the disks are on sourceNode and are copied "
-        "whole, before the memory. CopyIncremental: only what differs from a backing file that both nodes have.",
+        description="Shared: both nodes see the same disks. libvirt itself refuses a disk that is written to on "
+        "a file system that it does not know as shared, and a cache mode that is unsafe there: a cluster file "
+        "system that it does not know is named in shared_filesystems in qemu.conf (newer libvirt). CopyAll: the "
+        "disks are on sourceNode and are copied whole, before the memory, all that are neither read-only nor "
+        "shareable; targetNode needs a running storage pool of their directory with room for them, or the files. "
+        "CopyIncremental: only what differs from a backing file that both nodes have; targetNode needs the files.",
         json_schema_extra=rules(_immutable("storage")),
     )
     cancel: bool = Field(
@@ -194,6 +203,19 @@ class VMReport(ApiModel):
     )
 
 
+class Disk(ApiModel):
+    """A file or device that is a disk of a VM."""
+
+    path: str = Field(description="Its path.", max_length=1024)
+    copied: bool = Field(
+        description="Whether copying the storage includes it: it is neither read-only nor shareable. What is not "
+        "copied must be there on the target in any case."
+    )
+    size: Quantity | None = Field(
+        default=None, description="Bytes that it takes on its source, and a copy at least."
+    )
+
+
 class Hardware(ApiModel):
     """What a VM needs of the host that it comes to."""
 
@@ -203,11 +225,15 @@ class Hardware(ApiModel):
     emulator: str | None = Field(default=None, description="The path of its QEMU.", max_length=1024)
     cpu: str | None = Field(
         default=None,
-        description="Its processor as libvirt's XML; absent where that is too long to be told.",
+        description="Its processor as libvirt's XML, with the features that the guest really has; absent where "
+        "nothing certain is known of them, and where that is too long to be told.",
         max_length=8192,
     )
-    disks: list[Annotated[str, Field(max_length=1024)]] = Field(
-        default=[], description="The files and devices that its disks are.", max_length=64
+    disks: list[Disk] = Field(
+        default=[],
+        description="The files and devices that its disks are, but for those that it can do without.",
+        max_length=64,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
@@ -223,7 +249,9 @@ class SourceReport(ApiModel):
         default=None, description="What the host can really do.", max_length=64
     )
     dirty_rate: Quantity | None = Field(
-        default=None, description="Measured before the start, in bytes per second."
+        default=None,
+        description="How fast the guest writes, in bytes per second, by a sample of its pages in one second "
+        "before the start. Absent where the host can't measure it, or the start came first.",
     )
 
 
@@ -242,6 +270,12 @@ class TargetReport(ApiModel):
         alias="migrationURI",
         description="Where the target's QEMU listens; without a port libvirt chooses one.",
         max_length=1024,
+    )
+    tls_destination: str | None = Field(
+        default=None,
+        alias="tlsDestination",
+        description="The name that the certificate of the target's QEMU holds; absent: the host in migrationURI.",
+        max_length=253,
     )
     vm: VMReport | None = Field(default=None, description="The VM on the target.")
     after_attempt: int = Field(
@@ -305,7 +339,8 @@ class Desired(ApiModel):
     start: StartOptions | None = Field(default=None, description="What QEMU fixes at the start.")
     compression_cache: Quantity | None = Field(
         default=None,
-        description="XBZRLE's cache, in bytes; unlike the rest of `start` it can be changed in flight.",
+        description="XBZRLE's cache, in bytes; unlike the rest of `start` it can be changed in flight. Absent: as "
+        "the attempt was started.",
     )
     post_copy_recovery: PostCopyRecovery | None = Field(
         default=None, description="How an interrupted post-copy is recovered."
@@ -360,7 +395,9 @@ class DiskProgress(ApiModel):
 class Progress(ApiModel):
     """The source agent's figures, from libvirt's job statistics."""
 
-    percent: int = Field(description="Of the memory; never falls within an attempt.", ge=0, le=100)
+    percent: int = Field(
+        description="Of memory and copied disks; never falls within an attempt.", ge=0, le=100
+    )
     memory_pass: int = Field(
         alias="pass", description="The pass over the memory; 1 is the first, full one.", ge=0
     )

@@ -169,7 +169,9 @@ class Compression(ApiModel):
     )
     cache_size: Quantity | None = Field(
         default=None,
-        description="XBZRLE's cache in the source host's memory; works best as large as the working set.",
+        description="XBZRLE's cache in the source host's memory; works best as large as the working set. QEMU "
+        "takes powers of two: another value is rounded down to one. An edit acts on running migrations at once, "
+        "without a restart. Absent: 64Mi (QEMU's).",
         json_schema_extra=rules(quantity_rule("cacheSize", example="64Mi")),
     )
 
@@ -182,7 +184,7 @@ class Encryption(StrEnum):
 
 
 class StartOptions(ApiModel):
-    """What QEMU fixes when a migration starts; a change means a restart."""
+    """What QEMU fixes when a migration starts; a change means a restart, but for XBZRLE's cache."""
 
     object_rules: ClassVar = whole_start_rules()
 
@@ -557,8 +559,8 @@ class MigrationPolicySpec(ApiModel):
     )
     restart_on_edit: bool = Field(
         default=False,
-        description="An edit of `start` aborts running migrations and starts them again with the new options. "
-        "false: it holds from their next attempt on.",
+        description="An edit of `start` aborts running migrations and starts them again with the new options, "
+        "but for XBZRLE's cacheSize, which is changed in flight. false: it holds from their next attempt on.",
     )
     max_downtime: Duration | None = Field(
         default=None,

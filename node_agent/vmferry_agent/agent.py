@@ -32,16 +32,25 @@ class Agent:
         addresses: Where migrations to this node go.
         client: The connection to the API server.
         traces: Records the migrations from this node.
+        measure_dirty_rate: Whether to measure how fast guests write before they leave.
     """
 
     def __init__(
-        self, node: str, *, hypervisor: Hypervisor, addresses: Addresses, client: ApiClient, traces: Traces
+        self,
+        node: str,
+        *,
+        hypervisor: Hypervisor,
+        addresses: Addresses,
+        client: ApiClient,
+        traces: Traces,
+        measure_dirty_rate: bool = True,
     ) -> None:
         self._node = node
         self._client = client
         self._hypervisor = hypervisor
         self._addresses = addresses
         self._traces = traces
+        self._measure_dirty_rate = measure_dirty_rate
         self._claims: set[str] = set()
         self._clock = Clock()
         self._greeting: asyncio.Task[None] | None = None
@@ -119,9 +128,14 @@ class Agent:
             claims=self._claims,
             clock=self._clock,
             traces=self._traces,
+            measure_dirty_rate=self._measure_dirty_rate,
         )
 
     def _coming(self, migration: VMMigration, reporter: Reporter) -> TargetMigration:
         return TargetMigration(
-            migration, hypervisor=self._hypervisor, addresses=self._addresses, reporter=reporter
+            migration,
+            hypervisor=self._hypervisor,
+            addresses=self._addresses,
+            reporter=reporter,
+            clock=self._clock,
         )

@@ -17,6 +17,7 @@ class Parameter(StrEnum):
     MAX_DOWNTIME = "maxDowntime"
     BANDWIDTH = "bandwidth"
     POST_COPY_BANDWIDTH = "postCopyBandwidth"
+    COMPRESSION_CACHE = "compressionCache"
     SUSPEND = "suspend"
     TECHNIQUE = "technique"
 
@@ -45,6 +46,8 @@ def wanted(desired: Desired, max_downtime: timedelta | None) -> dict[Parameter, 
         Parameter.SUSPEND: desired.suspend,
         Parameter.TECHNIQUE: desired.technique,
     }
+    if desired.compression_cache is not None:
+        values[Parameter.COMPRESSION_CACHE] = desired.compression_cache
     if desired.post_copy_allowed:
         values[Parameter.POST_COPY_BANDWIDTH] = desired.post_copy_bandwidth
     return values
@@ -87,8 +90,14 @@ def at_start(desired: Desired) -> dict[Parameter, Value]:
     return {
         Parameter.BANDWIDTH: bandwidth(desired),
         Parameter.POST_COPY_BANDWIDTH: desired.post_copy_bandwidth,
+        Parameter.COMPRESSION_CACHE: _cache_at_start(desired),
         Parameter.TECHNIQUE: MigrationTechnique.PRE_COPY,
     }
+
+
+def _cache_at_start(desired: Desired) -> int | None:
+    compression = desired.start.compression if desired.start else None
+    return None if compression is None else compression.cache_size
 
 
 def bandwidth(desired: Desired) -> int | None:
@@ -112,4 +121,6 @@ def when_adopted(domain: Domain, applied: Desired | None, refused: Collection[st
     }
     if applied is not None and Parameter.BANDWIDTH not in refused:
         known[Parameter.BANDWIDTH] = bandwidth(applied)
+    if applied is not None and applied.compression_cache and Parameter.COMPRESSION_CACHE not in refused:
+        known[Parameter.COMPRESSION_CACHE] = applied.compression_cache
     return known

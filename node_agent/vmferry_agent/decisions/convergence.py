@@ -36,7 +36,7 @@ class Convergence:
 
     progress_at: float
     """When it last got on: the needed downtime fell; or more was sent, in post-copy or while a pass may still show
-    that it has fallen, however long that pass takes."""
+    that it has fallen, however long that pass takes; or more of the disks was copied, which come first."""
     moved_at: float | None = None
     """When the stream was last seen to have carried something; None: nothing was seen yet."""
     best: timedelta | None = None
@@ -47,6 +47,7 @@ class Convergence:
     """The needed downtime of the last sample."""
     memory_pass: int = 0
     transferred: int = 0
+    disk_transferred: int = 0
     bandwidth: int | None = None
     cap: int | None = None
     """The cap in bytes per second with which the best was looked for; None: none is known."""
@@ -57,13 +58,18 @@ class Convergence:
             self,
             memory_pass=sample.memory_pass,
             transferred=max(sample.transferred, self.transferred),
+            disk_transferred=max(sample.disk_transferred, self.disk_transferred),
             bandwidth=sample.bandwidth,
             last=needed_downtime(sample),
         )
         moved = sample.memory_pass > 0 and sample.transferred > self.transferred
-        if moved or self.moved_at is None or sample.memory_pass == 0:
+        copied = sample.memory_pass == 0 and sample.disk_transferred > self.disk_transferred
+        waits = sample.memory_pass == 0 and sample.disk_total == 0
+        if moved or copied or waits or self.moved_at is None:
             seen = replace(seen, moved_at=now)
         if moved and (in_post_copy or sample.memory_pass < self.best_pass + MIN_PASSES):
+            seen = replace(seen, progress_at=now)
+        if copied:
             seen = replace(seen, progress_at=now)
         if in_post_copy or sample.memory_pass <= 1 or seen.last is None:
             return seen

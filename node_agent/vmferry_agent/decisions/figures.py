@@ -5,7 +5,7 @@ from datetime import timedelta
 from vmferry_agent.decisions.convergence import needed_downtime
 from vmferry_agent.hypervisor.port import Sample
 from vmferry_api.durations import whole_milliseconds
-from vmferry_api.migrations import PassRecord, Progress
+from vmferry_api.migrations import DiskProgress, PassRecord, Progress
 from vmferry_api.quantities import rounded
 
 _KIB = 2**10
@@ -38,6 +38,7 @@ def progress(
         needed_downtime=needed,
         max_downtime=max_downtime,
         throttle=sample.throttle,
+        disk=_disk(sample),
         elapsed=timedelta(seconds=round(elapsed.total_seconds())),
         recent=_recent(sample.memory_pass, needed, pending, elapsed, before),
     )
@@ -69,12 +70,23 @@ def _recent(
 
 
 def _percent(sample: Sample) -> int:
-    """As oVirt's: 100 only when nothing remains."""
-    if sample.total == 0 or sample.memory_pass == 0:
+    """As oVirt's: 100 only when nothing remains. Disks come first; all of the memory is then still to come."""
+    total = sample.total + sample.disk_total
+    memory_left = sample.total if sample.memory_pass == 0 else sample.remaining
+    left = memory_left + sample.disk_remaining
+    if total == 0 or left > total:
         return 0
-    if sample.remaining == 0:
-        return 100
-    return min(99, 100 - 100 * sample.remaining // sample.total)
+    return 100 if left == 0 else min(99, 100 - 100 * left // total)
+
+
+def _disk(sample: Sample) -> DiskProgress | None:
+    if sample.disk_total == 0:
+        return None
+    return DiskProgress(
+        total=rounded(sample.disk_total),
+        transferred=rounded(sample.disk_transferred),
+        remaining=rounded(sample.disk_remaining),
+    )
 
 
 def _rounded(value: int | None) -> int | None:

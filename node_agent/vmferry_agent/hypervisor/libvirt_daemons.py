@@ -80,16 +80,25 @@ def read_settings(text: str) -> dict[str, str]:
     return {name: word or number for name, word, number in _SETTING.findall(text)}
 
 
-def _listening(path: str) -> Daemon:
-    """The user's daemon that listens at a socket, by the kernel's word on who does."""
+def listener(path: str) -> tuple[int, int, int] | None:
+    """The process that listens at a Unix socket, its user and its group, by the kernel's word; None: none does."""
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(2)
             client.connect(path)
             credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     except OSError:
-        return Daemon(system=False, qemu=None, settings=None)
+        return None
     process, user, group = struct.unpack("3i", credentials)
+    return process, user, group
+
+
+def _listening(path: str) -> Daemon:
+    """The user's daemon that listens at a socket."""
+    found = listener(path)
+    if found is None:
+        return Daemon(system=False, qemu=None, settings=None)
+    process, user, group = found
     return Daemon(
         system=False,
         qemu=Owner(user=user, group=group),

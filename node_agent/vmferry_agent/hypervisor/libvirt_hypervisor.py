@@ -1,6 +1,7 @@
 """The hypervisor port over libvirt's QEMU driver."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,11 +14,15 @@ import libvirt
 from typing_extensions import override
 
 from vmferry_agent.hypervisor.calls import in_thread
+from vmferry_agent.hypervisor.domain_xml import hardware
 from vmferry_agent.hypervisor.features import features
+from vmferry_agent.hypervisor.host_files import HostFiles, host_files
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
-from vmferry_agent.hypervisor.libvirt_options import option_flags, option_parameters
+from vmferry_agent.hypervisor.libvirt_options import cache_size, option_flags, option_parameters
+from vmferry_agent.hypervisor.libvirt_suitability import cpu_refused, disk_found, machine_refused
 from vmferry_agent.hypervisor.port import (
     CompletedJob,
+    DiskFound,
     Domain,
     HostFacts,
     Hypervisor,
@@ -30,15 +35,22 @@ from vmferry_agent.hypervisor.port import (
     Sample,
     StartRequest,
     StreamHeld,
+    Suitability,
     TargetHalfLost,
 )
 from vmferry_agent.hypervisor.states import in_words
+from vmferry_api.migrations import Disk, Hardware, Storage
+from vmferry_api.policies import Encryption
+
+_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Translate = Callable[[libvirt.libvirtError], HypervisorError]
 
 CALL_DEADLINE = 35.0
 """Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
+_FINDING_OUT = 5.0
+"""Seconds for what is only good to know before a start: a host's first answer on its QEMU takes some."""
 _EVENT_DEADLINE = 2.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
 _LONGEST_MESSAGE = 1000
@@ -56,6 +68,10 @@ _NO_HALF = "is not processing incoming migration"
 """What the target says of a domain that is down."""
 _KEEP_WHAT_BELONGS_TO_THE_VM = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM
 """As libvirt does at the end of a migration: on shared storage they are what the VM on the target uses."""
+_UNSAFE = (
+    "name a shared file system that libvirt does not know in shared_filesystems in qemu.conf, give the disks "
+    "cache='none', or have them copied (spec.storage)"
+)
 _LOST = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_CONNECT}
 _LOST_IN = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
 
@@ -71,6 +87,7 @@ class LibvirtHypervisor(Hypervisor):
         self._connection = LibvirtConnection(uri, job_completed=self._remember)
         self._completed: dict[str, CompletedJob] = {}
         self._arrival = threading.Condition()
+        self._files: tuple[libvirt.virConnect, HostFiles | None] | None = None
 
     @override
     async def facts(self) -> HostFacts:
@@ -83,6 +100,40 @@ class LibvirtHypervisor(Hypervisor):
     @override
     async def look(self, domain: Domain) -> Look:
         return await self._call("jobStats", partial(self._look, domain))
+
+    @override
+    async def hardware(self, uuid: str) -> Hardware | None:
+        return await self._call("hardware", partial(self._hardware, uuid), deadline=_FINDING_OUT)
+
+    @override
+    async def suitability(self, hardware: Hardware) -> Suitability:
+        machine, cpu, disks = await asyncio.gather(
+            self._find_out(lambda: machine_refused(self._connection.get(), hardware), None),
+            self._find_out(lambda: cpu_refused(self._connection.get(), hardware), None),
+            self._disks(hardware),
+        )
+        return Suitability(machine_refused=machine, cpu_refused=cpu, disks=tuple(disks))
+
+    async def _disks(self, hardware: Hardware) -> list[DiskFound]:
+        """Each in a call of its own: one on a file system that hangs must not hide what is known of the others."""
+        files = await self._find_out(self._host_files, None)
+
+        def find(path: str) -> DiskFound:
+            return disk_found(self._connection.get(), files, path)
+
+        paths = [each.path for each in hardware.disks]
+        return await asyncio.gather(
+            *(self._find_out(partial(find, path), DiskFound(path=path)) for path in paths)
+        )
+
+    @override
+    async def measure_dirty_rate(self, uuid: str, period: timedelta) -> None:
+        seconds = round(period.total_seconds())
+        await self._on(uuid, lambda domain: domain.startDirtyRateCalc(seconds, 0))
+
+    @override
+    async def dirty_rate(self, uuid: str) -> int | None:
+        return await self._call("dirty rate", partial(self._dirty_rate, uuid))
 
     @override
     @contextmanager
@@ -125,6 +176,10 @@ class LibvirtHypervisor(Hypervisor):
     async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
         flag = libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY
         await self._on(uuid, lambda domain: domain.migrateSetMaxSpeed(_mebi(value), flag))
+
+    @override
+    async def set_compression_cache(self, uuid: str, size: int) -> None:
+        await self._on(uuid, lambda domain: domain.migrateSetCompressionCache(cache_size(size), 0))
 
     @override
     async def start_post_copy(self, uuid: str) -> None:
@@ -174,6 +229,14 @@ class LibvirtHypervisor(Hypervisor):
         except Exception as error:  # such as the binding's, of a name that it can't pass on
             raise HypervisorError(f"{name}: {type(error).__name__}: {error}") from error
 
+    async def _find_out(self, function: Callable[[], T], otherwise: T) -> T:
+        """What is only good to know; without it libvirt still tells, later."""
+        try:
+            return await self._call("finding out", function, deadline=_FINDING_OUT)
+        except HypervisorError as error:
+            _logger.debug("not found out: %s", error)
+            return otherwise
+
     def _facts(self) -> HostFacts:
         connection = self._connection.get()
         memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)  # in KiB
@@ -199,6 +262,31 @@ class LibvirtHypervisor(Hypervisor):
                     raise
         return None
 
+    def _hardware(self, uuid: str) -> Hardware | None:
+        try:
+            domain = self._connection.get().lookupByUUIDString(uuid)
+            if not domain.isActive():
+                return None
+            found = hardware(domain.XMLDesc(0))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _GONE:
+                return None
+            raise
+        return found.replace(disks=[_with_size(domain, each) for each in found.disks])
+
+    def _host_files(self) -> HostFiles | None:
+        """Looked for once per connection: the daemon logs each caller who only looks who it is."""
+        connection = self._connection.get()
+        if self._files is None or self._files[0] is not connection:
+            self._files = (connection, host_files(connection.getURI()))
+        return self._files[1]
+
+    def _dirty_rate(self, uuid: str) -> int | None:
+        connection = self._connection.get()
+        domain = connection.lookupByUUIDString(uuid)
+        ((_, found),) = connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
+        return measured(found)
+
     def _look(self, known: Domain) -> Look:
         """Statistics before the state: a job that is gone between the two has left its mark on the state."""
         try:
@@ -213,7 +301,7 @@ class LibvirtHypervisor(Hypervisor):
         runs = job is not None and kind == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
         return Look(
             domain=seen,
-            sample=_sampled(job) if job is not None and runs else None,
+            sample=_sampled(job, known) if job is not None and runs else None,
             busy=kind != libvirt.VIR_DOMAIN_JOB_NONE,
         )
 
@@ -263,6 +351,13 @@ def _outgoing(domain: libvirt.virDomain) -> Mapping[str, Any] | None:
     return statistics if outgoing else None
 
 
+def _sampled(job: Mapping[str, Any], known: Domain) -> Sample:
+    found = sampled(job)
+    if found.total == 0 and found.disk_total > 0:  # disks come first; QEMU has not counted the memory yet
+        return replace(found, total=known.memory)
+    return found
+
+
 def _state_of(domain: libvirt.virDomain, known: Domain) -> Domain | None:
     """The domain as it is now; None: it has just gone."""
     try:
@@ -272,6 +367,17 @@ def _state_of(domain: libvirt.virDomain, known: Domain) -> Domain | None:
             return None
         raise
     return replace(known, state=state, reason=reason)
+
+
+def _with_size(domain: libvirt.virDomain, disk: Disk) -> Disk:
+    """With what it takes here, where it may be copied and libvirt can tell."""
+    if not disk.copied:
+        return disk
+    try:
+        return disk.replace(size=domain.blockInfo(disk.path)[1])
+    except libvirt.libvirtError as error:
+        _logger.debug("%s: size not known: %s", disk.path, error)
+        return disk
 
 
 def _describe(domain: libvirt.virDomain) -> Domain:
@@ -287,7 +393,16 @@ def _describe(domain: libvirt.virDomain) -> Domain:
     )
 
 
-def _sampled(statistics: Mapping[str, Any]) -> Sample:
+def measured(statistics: Mapping[str, Any]) -> int | None:
+    """The dirty rate in a domain's statistics, in bytes per second; None: it is not measured (yet)."""
+    if statistics.get("dirtyrate.calc_status") != libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED:
+        return None
+    mebibytes: int | None = statistics.get("dirtyrate.megabytes_per_second")
+    return None if mebibytes is None else mebibytes * _MEBI
+
+
+def sampled(statistics: Mapping[str, Any]) -> Sample:
+    """A sample, from the statistics of a job; what an older libvirt or QEMU does not tell is left out."""
     page = statistics.get("memory_page_size", 4096)
     dirty_pages = statistics.get("memory_dirty_rate")
     return Sample(
@@ -303,6 +418,9 @@ def _sampled(statistics: Mapping[str, Any]) -> Sample:
         zero_pages=statistics.get("memory_constant", 0),
         normal_pages=statistics.get("memory_normal", 0),
         post_copy_requests=statistics.get("memory_postcopy_requests", 0),
+        disk_total=statistics.get("disk_total", 0),
+        disk_transferred=statistics.get("disk_processed", 0),
+        disk_remaining=statistics.get("disk_remaining", 0),
     )
 
 
@@ -316,6 +434,10 @@ def _flags(request: StartRequest) -> int:
         flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
     if request.post_copy:
         flags |= libvirt.VIR_MIGRATE_POSTCOPY
+    if request.storage == Storage.COPY_ALL:
+        flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
+    if request.storage == Storage.COPY_INCREMENTAL:
+        flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
     return flags | option_flags(request.options)
 
 
@@ -327,6 +449,9 @@ def _parameters(request: StartRequest) -> dict[str, object]:
         parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = _mebi(request.bandwidth)
     if request.post_copy and request.post_copy_bandwidth is not None:
         parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY] = _mebi(request.post_copy_bandwidth)
+    encrypted = request.options.encryption == Encryption.REQUIRED
+    if encrypted and request.tls_destination is not None:
+        parameters[libvirt.VIR_MIGRATE_PARAM_TLS_DESTINATION] = request.tls_destination
     return parameters | option_parameters(request.options)
 
 
@@ -344,6 +469,8 @@ def _translated(error: libvirt.libvirtError) -> HypervisorError:
     code = error.get_error_code()
     said = (error.get_error_message() or str(error))[:_LONGEST_MESSAGE]
     message = f"{said} (libvirt error {code})"
+    if code == libvirt.VIR_ERR_MIGRATE_UNSAFE:
+        return HypervisorError(f"{message}; {_UNSAFE}")
     if code == libvirt.VIR_ERR_OPERATION_ABORTED:
         return MigrationAborted(message)
     if code == libvirt.VIR_ERR_OPERATION_INVALID and said.startswith(_ANOTHER):

@@ -5,6 +5,7 @@ import libvirt
 from vmferry_agent.hypervisor.port import HypervisorError
 from vmferry_api.policies import Compression, CompressionMethod, Encryption, StartOptions
 
+_PAGE = 4096
 _SINCE_METHODS = {
     CompressionMethod.XBZRLE: "VIR_MIGRATE_PARAM_COMPRESSION_XBZRLE_CACHE",
     CompressionMethod.ZLIB: "VIR_MIGRATE_PARAM_COMPRESSION_ZLIB_LEVEL",
@@ -59,8 +60,13 @@ def _compression(compression: Compression) -> dict[str, int | str]:
         _parameter("VIR_MIGRATE_PARAM_COMPRESSION"): compression.method.value.lower()
     }
     if compression.method == CompressionMethod.XBZRLE and compression.cache_size is not None:
-        parameters[since] = compression.cache_size
+        parameters[since] = cache_size(compression.cache_size)
     return parameters
+
+
+def cache_size(size: int) -> int:
+    """The nearest size of XBZRLE's cache that QEMU takes: a power of two, and a page at least."""
+    return max(_PAGE, 1 << (size.bit_length() - 1) if size > 0 else 0)
 
 
 def _flag(name: str) -> int:

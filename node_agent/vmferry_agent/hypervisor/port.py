@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from vmferry_api.features import Feature
-from vmferry_api.migrations import VMState
+from vmferry_api.migrations import Hardware, Storage, VMState
 from vmferry_api.policies import StartOptions
 
 
@@ -50,6 +50,29 @@ class HostFacts:
     """Bytes that a new guest could take."""
     features: frozenset[Feature] = frozenset()
     """What it can really do; what can't be known is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskFound:
+    """What the host knows of a disk's file or device; None: it can't tell."""
+
+    path: str
+    there: bool | None = None
+    pool: bool | None = None
+    """Whether a running storage pool is of its directory."""
+    room: int | None = None
+    """Bytes free in that pool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suitability:
+    """What the host has of what a VM needs; what it can't tell is not lacking."""
+
+    machine_refused: str | None = None
+    """Why it can't run such a machine, in libvirt's words."""
+    cpu_refused: str | None = None
+    """Why it can't provide the processor, in libvirt's words."""
+    disks: tuple[DiskFound, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +123,10 @@ class Sample:
     """Pages sent as they are so far."""
     post_copy_requests: int = 0
     """Pages that the guest on the target has asked for."""
+    disk_total: int = 0
+    """Bytes of disks to copy; 0: none are."""
+    disk_transferred: int = 0
+    disk_remaining: int = 0
 
 
 class News(Enum):
@@ -148,6 +175,10 @@ class StartRequest:
     """Define it on the target and undefine it here."""
     options: StartOptions
     """What QEMU fixes at the start."""
+    storage: Storage = Storage.SHARED
+    """What becomes of the disks."""
+    tls_destination: str | None = None
+    """The name that the target's certificate must hold; None: the host of the migration's URI."""
 
 
 class Hypervisor(Protocol):
@@ -162,6 +193,18 @@ class Hypervisor(Protocol):
 
     async def find(self, vm: str) -> Domain | None:
         """The domain of this name or UUID."""
+
+    async def hardware(self, uuid: str) -> Hardware | None:
+        """What a domain needs of another host; None: it does not run, or is gone."""
+
+    async def suitability(self, hardware: Hardware) -> Suitability:
+        """What this host has of that; never an error: what can't be found out in time is not known."""
+
+    async def measure_dirty_rate(self, uuid: str, period: timedelta) -> None:
+        """Begin to count what a guest writes for so long. Not in a migration: the call would wait for its end."""
+
+    async def dirty_rate(self, uuid: str) -> int | None:
+        """What the measurement has shown, in bytes per second; None: it goes on."""
 
     async def look(self, domain: Domain) -> Look:
         """What has become of a domain, and how its outgoing migration stands; asked for often, so it is cheap."""
@@ -199,6 +242,9 @@ class Hypervisor(Protocol):
 
     async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
         """Cap the stream in post-copy."""
+
+    async def set_compression_cache(self, uuid: str, size: int) -> None:
+        """Resize XBZRLE's cache, in bytes."""
 
     async def start_post_copy(self, uuid: str) -> None:
         """Run the guest on the target at once; only pre-copy that was started so can do it."""

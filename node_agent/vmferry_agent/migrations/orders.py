@@ -57,4 +57,6 @@ class Orders:
             post_copy=desired.post_copy_allowed,
             persistent=domain.persistent,
             options=desired.start or StartOptions(),
+            storage=self.migration.spec.storage,
+            tls_destination=target.tls_destination,
         )

@@ -120,6 +120,8 @@ class ParametersInForce:
                 await self._hypervisor.set_bandwidth(uuid, cap)
             case Parameter.POST_COPY_BANDWIDTH, int() | None as cap:
                 await self._hypervisor.set_post_copy_bandwidth(uuid, cap)
+            case Parameter.COMPRESSION_CACHE, int() as size:
+                await self._hypervisor.set_compression_cache(uuid, size)
             case Parameter.SUSPEND, True:
                 if await self._runs():  # one that somebody else has paused is not this migration's to resume
                     await self._hypervisor.suspend(uuid)

@@ -14,6 +14,7 @@ from vmferry_agent.migrations.attempt import Attempt
 from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Recorded, Trace, Traces
+from vmferry_agent.migrations.vm_facts import VMFacts
 from vmferry_agent.reporting import ObjectGoneError, Reporter
 from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration, VMState
 from vmferry_kube.backoff import Backoff
@@ -39,6 +40,7 @@ class SourceMigration:
         clock: The time.
         traces: Records the attempts.
         every: The seconds between two looks at a running attempt; None: as `Cadence` says.
+        measure_dirty_rate: Whether to measure how fast the guest writes while it waits for its start.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class SourceMigration:
         clock: Clock,
         traces: Traces,
         every: float | None = None,
+        measure_dirty_rate: bool = True,
     ) -> None:
         self._orders = Orders(migration)
         self._hypervisor = hypervisor
@@ -64,6 +67,7 @@ class SourceMigration:
         self._status = SourceStatus(migration.status, reporter, clock.now)
         self._dutiful_at = clock.monotonic()
         self._duty_delays = iter(Backoff())
+        self._vm_facts = VMFacts(hypervisor, measures=measure_dirty_rate, found=self._changed.set)
 
     def update(self, migration: VMMigration) -> None:
         """Take the object as it is now; what this agent itself has written is no news."""
@@ -91,6 +95,8 @@ class SourceMigration:
                 await self._wait(LOOK_AT_VM)
         except ObjectGoneError:
             _logger.info("%s: the object is gone", self._name)
+        finally:
+            self._vm_facts.stop()
 
     @property
     def _migration(self) -> VMMigration:
@@ -114,7 +120,10 @@ class SourceMigration:
     async def _reconcile(self) -> None:
         try:
             domain = await self._hypervisor.find(self._vm)
-            self._describe(await self._hypervisor.facts(), domain)
+            facts = await self._hypervisor.facts()
+            if domain is not None and not self._status.attempts:
+                await self._vm_facts.look(domain, free=domain.uuid not in self._claims)
+            self._describe(facts, domain)
             if self._status.open_attempt is not None:
                 await self._adopt(domain)
             elif (owed := self._duty()) is not None:
@@ -137,7 +146,14 @@ class SourceMigration:
             return
         name = self._migration.spec.vm
         missing = f"{self._migration.spec.source_node} has no domain {name} (virsh list --all)"
-        self._status.describe(facts, domain, name=name, message=None if domain else missing)
+        self._status.describe(
+            facts,
+            domain,
+            name=name,
+            message=None if domain else missing,
+            hardware=self._vm_facts.hardware,
+            dirty_rate=self._vm_facts.dirty_rate,
+        )
 
     def _due_attempt(self) -> int | None:
         """The number of the attempt that is to begin now.
@@ -171,6 +187,7 @@ class SourceMigration:
 
     async def _begin(self, number: int, domain: Domain) -> None:
         """Write the attempt down, then start it: a crash in between leaves a record, never an unknown job."""
+        self._vm_facts.stop()
         self._status.begin(number)
         await self._status.flush()
         order = self._orders.now()

@@ -14,6 +14,7 @@ from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
     Desired,
+    Hardware,
     Progress,
     Recovery,
     SourceReport,
@@ -116,10 +117,21 @@ class SourceStatus:
         """Wait until it is written (ObjectGoneError: it can't be)."""
         await self._reporter.flush()
 
-    def describe(self, facts: HostFacts, domain: Domain | None, *, name: str, message: str | None) -> None:
-        """Say what this host is, and what it sees of the VM."""
+    def describe(
+        self,
+        facts: HostFacts,
+        domain: Domain | None,
+        *,
+        name: str,
+        message: str | None,
+        hardware: Hardware | None = None,
+        dirty_rate: int | None = None,
+    ) -> None:
+        """Say what this host is, what it sees of the VM, and what was found out about it."""
         report = SourceReport(
             vm=VMReport(name=name, state=VMState.ABSENT) if domain is None else vm_report(domain),
+            hardware=hardware,
+            dirty_rate=dirty_rate,
             message=message,
             libvirt_version=facts.libvirt_version,
             qemu_version=facts.qemu_version,
@@ -168,7 +180,8 @@ class SourceStatus:
         progress = self.progress
         if progress is not None and end.outcome == AttemptOutcome.COMPLETED:
             sent = attempt.transferred or progress.transferred
-            progress = progress.replace(percent=100, remaining=0, transferred=sent)
+            disk = progress.disk and progress.disk.replace(transferred=progress.disk.total, remaining=0)
+            progress = progress.replace(percent=100, remaining=0, transferred=sent, disk=disk)
         self._change(attempts=[*self.attempts[:-1], attempt], conditions=over, progress=progress)
 
     def apply(self, desired: Desired, errors: list[ApplyError], *, attempt: int) -> None:

@@ -5,12 +5,14 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vmferry_agent.decisions.readiness import not_ready
-from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError
+from vmferry_agent.clock import Clock
+from vmferry_agent.decisions.readiness import not_ready, unsuitable
+from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError, Suitability
 from vmferry_agent.migrations.vm_reports import vm_report
 from vmferry_agent.reporting import Reporter
 from vmferry_api.migrations import (
     AttemptOutcome,
+    Hardware,
     TargetReport,
     VMMigration,
     VMMigrationStatus,
@@ -25,6 +27,9 @@ LOOK_WHILE_PENDING = timedelta(seconds=2)
 LOOK_WHILE_COMING = timedelta(seconds=0.5)
 """Short, because the operator calls a migration succeeded only when the target has seen the VM run."""
 
+ASK_AGAIN = 10.0
+"""Seconds after which it is asked again what the host lacks of what the VM needs: somebody may have mended it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
@@ -34,6 +39,8 @@ class Addresses:
     """How other nodes' libvirt daemons reach this one's."""
     migration_uri: str | None
     """Where this node's QEMU listens; None: libvirt's default."""
+    tls_destination: str | None = None
+    """The name in the certificate of this node's QEMU; None: the host of the migration URI."""
 
 
 class TargetMigration:
@@ -44,10 +51,17 @@ class TargetMigration:
         hypervisor: This host.
         addresses: This host's.
         reporter: Writes this agent's part of the status.
+        clock: The time.
     """
 
     def __init__(
-        self, migration: VMMigration, *, hypervisor: Hypervisor, addresses: Addresses, reporter: Reporter
+        self,
+        migration: VMMigration,
+        *,
+        hypervisor: Hypervisor,
+        addresses: Addresses,
+        reporter: Reporter,
+        clock: Clock,
     ) -> None:
         self._migration = migration
         self._hypervisor = hypervisor
@@ -55,6 +69,10 @@ class TargetMigration:
         self._reporter = reporter
         self._changed = asyncio.Event()
         self._vanished = False
+        self._clock = clock
+        self._suitability: Suitability | None = None
+        self._suited: Hardware | None = None
+        self._asked_at = 0.0
 
     def update(self, migration: VMMigration) -> None:
         """Take the object as it is now."""
@@ -104,7 +122,21 @@ class TargetMigration:
         else:
             node = self._migration.spec.target_node
             message = not_ready(vm, node, named=named, same=same, facts=facts)
+            if message is None:
+                message = await self._unsuitable(vm, node)
         return self._report(facts, same, ended, message)
+
+    async def _unsuitable(self, vm: VMReport, node: str) -> str | None:
+        """What this host lacks of what the VM needs. Asked seldom: it costs libvirt more than a look."""
+        source = self._migration.status.source
+        hardware = source.hardware if source else None
+        if hardware is None:
+            return None
+        now = self._clock.monotonic()
+        if self._suitability is None or self._suited != hardware or now - self._asked_at >= ASK_AGAIN:
+            self._suitability = await self._hypervisor.suitability(hardware)
+            self._suited, self._asked_at = hardware, now
+        return unsuitable(vm, node, hardware, self._migration.spec.storage, self._suitability)
 
     def _is_coming(self) -> bool:
         """Whether an attempt runs or has brought it here; before it, and between two, the host is checked."""
@@ -124,6 +156,7 @@ class TargetMigration:
             ready=message is None,
             connect_uri=self._addresses.connect_uri,
             migration_uri=self._addresses.migration_uri,
+            tls_destination=self._addresses.tls_destination,
             vm=VMReport(state=VMState.ABSENT) if domain is None else vm_report(domain),
             libvirt_version=facts.libvirt_version,
             qemu_version=facts.qemu_version,

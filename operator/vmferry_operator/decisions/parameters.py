@@ -7,6 +7,8 @@ from vmferry_api.durations import parse_duration, whole_milliseconds
 from vmferry_api.migrations import Desired, DesiredState, MigrationTechnique, StepRecord
 from vmferry_api.policies import (
     AutoConverge,
+    Compression,
+    CompressionMethod,
     MigrationPolicySpec,
     Objective,
     Otherwise,
@@ -25,6 +27,8 @@ from vmferry_operator.decisions.situations import GIB, Situation
 DEFAULT_MAX_DOWNTIME = timedelta(milliseconds=300)
 """QEMU's own."""
 DEFAULT_PROGRESS_TIMEOUT = timedelta(seconds=150)
+DEFAULT_COMPRESSION_CACHE = 64 * 2**20
+"""QEMU's own."""
 PART = 0.9
 LEAST = timedelta(milliseconds=1)
 """Zero would mean never."""
@@ -81,6 +85,7 @@ def parameters(
         share=share(cap),
         post_copy_bandwidth=policy.bandwidth.post_copy if policy.bandwidth else None,
         start=start,
+        compression_cache=compression_cache(start, start_options(policy, this_try)),
         post_copy_recovery=policy.post_copy_recovery or PostCopyRecovery(),
         stalling_limit=policy.stalling_limit,
         progress_timeout=progress_timeout(policy),
@@ -149,6 +154,35 @@ def start_options(policy: MigrationPolicySpec, steps: Sequence[StepRecord]) -> S
         name: value for name in StartOptions.model_fields if (value := getattr(given, name)) is not None
     }
     return (base or StartOptions()).replace(**changes)
+
+
+def compression_cache(started: StartOptions | None, wanted: StartOptions | None) -> int | None:
+    """XBZRLE's cache, which QEMU resizes in flight, unlike all else of a start; None: as it was started.
+
+    Args:
+        started: What the attempt was started with.
+        wanted: What it would be started with now.
+    """
+    has, asks = _xbzrle(started), _xbzrle(wanted)
+    if has is None or asks is None or asks.cache_size is not None:
+        return None if has is None else (asks or has).cache_size
+    return None if has.cache_size is None else DEFAULT_COMPRESSION_CACHE
+
+
+def same_start(one: StartOptions | None, other: StartOptions | None) -> bool:
+    """Whether an attempt with the one can go on as if started with the other."""
+    return _resizable(one) == _resizable(other)
+
+
+def _resizable(start: StartOptions | None) -> StartOptions:
+    start = start or StartOptions()
+    compression = start.compression
+    return start.replace(compression=compression and compression.replace(cache_size=None))
+
+
+def _xbzrle(start: StartOptions | None) -> Compression | None:
+    compression = start.compression if start else None
+    return compression if compression and compression.method == CompressionMethod.XBZRLE else None
 
 
 def _throttles_from_the_start(objective: Objective) -> bool:

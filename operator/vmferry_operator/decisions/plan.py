@@ -12,11 +12,11 @@ from vmferry_api.migrations import (
     MigrationTechnique,
     StepRecord,
 )
-from vmferry_api.policies import MigrationPolicySpec, StartOptions
+from vmferry_api.policies import MigrationPolicySpec
 from vmferry_operator.decisions import records
 from vmferry_operator.decisions.actions import Action, ActionName, Move, Outlook
 from vmferry_operator.decisions.ladder import next_step
-from vmferry_operator.decisions.parameters import allows_post_copy, parameters, start_options
+from vmferry_operator.decisions.parameters import allows_post_copy, parameters, same_start, start_options
 from vmferry_operator.decisions.planner import next_move
 from vmferry_operator.decisions.reporting import ALONE
 from vmferry_operator.decisions.shares import Share, unlimited
@@ -138,7 +138,7 @@ def _outlook(
     this_try = records.since(steps, situation.first_attempt_of_try)
     start = start_options(policy, [step for step in this_try if records.stands(step)])
     edited = restarts and policy.restart_on_edit
-    if edited and (start or StartOptions()) != (desired.start or StartOptions()):
+    if edited and not same_start(start, desired.start):
         # with no options of its own: they would outlast the next edit
         again = Action(name=ActionName.RESTART)
         return Outlook(move=Move(action=again, trigger="start was edited, and restartOnEdit is set"))

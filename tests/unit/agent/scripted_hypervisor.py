@@ -19,11 +19,13 @@ from vmferry_agent.hypervisor.port import (
     News,
     Sample,
     StartRequest,
+    Suitability,
 )
 from vmferry_api.features import Feature
-from vmferry_api.migrations import VMState
+from vmferry_api.migrations import Disk, Hardware, VMState
 
 UUID = "00000000-0000-4000-8000-000000000001"
+HARDWARE = Hardware(type="kvm", arch="x86_64", cpu="<cpu/>", disks=[Disk(path="/d/db-1.img", copied=True)])
 
 
 def domain(state: VMState = VMState.RUNNING, reason: str = "Booted") -> Domain:
@@ -52,6 +54,10 @@ class ScriptedHypervisor(Hypervisor):
     def __init__(self) -> None:
         self.domain: Domain | None = domain()
         self.features: frozenset[Feature] = frozenset()
+        self.needs: Hardware | None = HARDWARE
+        self.suits = Suitability()
+        self.writes: int | None = 80_000_000
+        """What the guest writes in a second; None: the measurement never ends."""
         self.job: Sample | None = None
         self.figures: CompletedJob | None = CompletedJob(
             downtime=timedelta(milliseconds=95), transferred=2**30
@@ -62,6 +68,8 @@ class ScriptedHypervisor(Hypervisor):
         self.looks: Counter[str] = Counter()
         """How often it was asked what there is."""
         self.asked: list[tuple[object, ...]] = []
+        self.questions: list[tuple[object, ...]] = []
+        """What it was asked about a VM before a start, which changes nothing."""
         self.refuse: dict[str, HypervisorError] = {}
         self.news = asyncio.Condition()
         self.listeners: list[Callable[[News], None]] = []
@@ -109,6 +117,25 @@ class ScriptedHypervisor(Hypervisor):
         return Look(domain=self.domain, sample=self.job, busy=self.job is not None or self.cleaning_up)
 
     @override
+    async def hardware(self, uuid: str) -> Hardware | None:
+        await self._answer("hardware")
+        return self.needs
+
+    @override
+    async def suitability(self, hardware: Hardware) -> Suitability:
+        await self._answer("suitability", hardware)
+        return self.suits
+
+    @override
+    async def measure_dirty_rate(self, uuid: str, period: timedelta) -> None:
+        await self._answer("measure_dirty_rate", period)
+
+    @override
+    async def dirty_rate(self, uuid: str) -> int | None:
+        await self._answer("dirty_rate")
+        return self.writes
+
+    @override
     @contextmanager
     def listen(self, uuid: str, told: Callable[[News], None]) -> Iterator[None]:
         self.listeners.append(told)
@@ -144,6 +171,10 @@ class ScriptedHypervisor(Hypervisor):
     @override
     async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
         await self.note("set_post_copy_bandwidth", value)
+
+    @override
+    async def set_compression_cache(self, uuid: str, size: int) -> None:
+        await self.note("set_compression_cache", size)
 
     @override
     async def start_post_copy(self, uuid: str) -> None:
@@ -185,8 +216,14 @@ class ScriptedHypervisor(Hypervisor):
 
     async def note(self, name: str, *values: object) -> None:
         """Remember what was asked, and refuse it where the test says so."""
+        await self._remember(self.asked, name, *values)
+
+    async def _answer(self, name: str, *values: object) -> None:
+        await self._remember(self.questions, name, *values)
+
+    async def _remember(self, where: list[tuple[object, ...]], name: str, *values: object) -> None:
         async with self.news:
-            self.asked.append((name, *values))
+            where.append((name, *values))
             self.news.notify_all()
         if name in self.refuse:
             raise self.refuse[name]
@@ -198,4 +235,4 @@ class ScriptedHypervisor(Hypervisor):
 
     def was_asked(self, name: str) -> bool:
         """Whether something was asked for."""
-        return any(each[0] == name for each in self.asked)
+        return any(each[0] == name for each in [*self.asked, *self.questions])

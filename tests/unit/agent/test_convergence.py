@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.hypervisor.port import Sample
 
 MIB = 2**20
+GIB = 2**30
 LIMIT = timedelta(seconds=3)
 
 
@@ -141,3 +143,20 @@ def test_a_share_that_changes_by_little_does_not_keep_stalling_from_being_seen()
     convergence = seen((0, sample(2, 500)), (9, sample(9, 500))).with_bandwidth(100, 108)
     assert convergence.best == timedelta(milliseconds=500)
     assert convergence.stalling(LIMIT, now=12)
+
+
+def test_disks_that_are_being_copied_are_progress_until_the_copy_stands_still():
+    """They come before the memory, and may take longer than any limit for want of progress."""
+
+    def copying(copied: int) -> Sample:
+        return replace(sample(memory_pass=0, needed=None), disk_total=GIB, disk_transferred=copied)
+
+    assert seen((1, copying(0)), (100, copying(10)), (200, copying(20))).progress_at == 200
+    assert seen((1, copying(0)), (100, copying(10)), (200, copying(10))).progress_at == 100
+
+
+def test_what_a_guest_writes_to_copied_disks_while_its_memory_is_sent_is_no_progress():
+    late = [
+        (t, replace(sample(memory_pass=t, sent=0), disk_total=GIB, disk_transferred=t)) for t in range(2, 60)
+    ]
+    assert seen(*late).progress_at == 2

@@ -44,6 +44,7 @@ def libvirt_error(code: int, domain: int, message: str) -> libvirt.libvirtError:
         (55, 20, "domain is not running", HypervisorError),
         (1, 7, "client socket is closed", HypervisorUnreachable),
         (1, 10, "unable to execute QEMU command", HypervisorError),
+        (81, 10, "Unsafe migration: Migration without shared storage is unsafe", HypervisorError),
     ],
 )
 def test_an_error_is_told_by_what_it_means(code, domain, message, kind):
@@ -78,3 +79,10 @@ def test_one_thread_waits_for_a_daemon_that_hangs_and_the_others_give_up(greetin
     first.join(10)
     assert connection.get().isAlive()
     connection.close()
+
+
+def test_disks_that_libvirt_does_not_take_for_shared_are_told_with_the_ways_out():
+    said = str(_translated(libvirt_error(81, 10, "Migration without shared storage is unsafe")))
+    assert said.startswith("Migration without shared storage is unsafe (libvirt error 81); ")
+    for way_out in ("shared_filesystems", "cache='none'", "spec.storage"):
+        assert way_out in said

@@ -7,6 +7,7 @@ from vmferry_agent.decisions.changes import Change, Parameter, at_start, bandwid
 from vmferry_agent.decisions.limits import overrun, steers
 from vmferry_agent.hypervisor.port import Domain
 from vmferry_api.migrations import MigrationTechnique, VMState
+from vmferry_api.policies import Compression, CompressionMethod, StartOptions
 
 SECOND = timedelta(seconds=1)
 MS100 = timedelta(milliseconds=100)
@@ -61,6 +62,32 @@ def test_caps_are_set_before_the_switch():
 def test_in_post_copy_only_its_own_cap_is_set():
     wanted = desired(post_copy_allowed=True, post_copy_bandwidth=7, bandwidth=9, max_downtime=9 * SECOND)
     assert to_set(wanted, {}, in_post_copy=True) == [(Parameter.POST_COPY_BANDWIDTH, 7)]
+
+
+XBZRLE = StartOptions(compression=Compression(method=CompressionMethod.XBZRLE, cache_size=2**26))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "set_"),
+    [
+        ({}, []),
+        ({"compression_cache": 2**26}, []),
+        ({"compression_cache": 2**27}, [(Parameter.COMPRESSION_CACHE, 2**27)]),
+    ],
+)
+def test_the_compression_cache_is_set_where_another_one_is_wanted_than_at_the_start(wanted, set_):
+    started = desired(start=XBZRLE, compression_cache=2**26)
+    in_force = {**at_start(started), Parameter.MAX_DOWNTIME: MS100}
+    assert to_set(desired(start=XBZRLE, **wanted), in_force) == set_
+
+
+def test_what_the_cache_of_an_adopted_migration_is_its_last_report_tells():
+    applied = desired(start=XBZRLE, compression_cache=2**27)
+    domain = Domain(
+        name="d", uuid="u", state=VMState.RUNNING, reason="Booted", memory=1, vcpus=1, persistent=True
+    )
+    assert when_adopted(domain, applied, ())[Parameter.COMPRESSION_CACHE] == 2**27
+    assert Parameter.COMPRESSION_CACHE not in when_adopted(domain, applied, {"compressionCache"})
 
 
 def test_a_suspended_guest_is_not_resumed_in_flight():

@@ -117,6 +117,9 @@ SAMPLES = st.builds(
     dirty_rate=st.one_of(st.none(), st.integers(0, GIB)),
     expected_downtime=st.one_of(st.none(), st.timedeltas(timedelta(0), timedelta(hours=1))),
     throttle=st.none(),
+    disk_total=st.sampled_from([0, GIB]),
+    disk_transferred=st.integers(0, GIB),
+    disk_remaining=st.integers(0, GIB),
 )
 
 
@@ -129,6 +132,36 @@ def test_the_percentage_never_falls_and_figures_of_the_first_pass_are_no_needed_
         if each.memory_pass <= 1:
             assert now.needed_downtime is None
         before = now
+
+
+@pytest.mark.parametrize(
+    ("memory_pass", "remaining", "disk_remaining", "percent"),
+    [
+        (0, 0, 3 * GIB, 0),
+        (0, 0, GIB, 50),
+        (0, 0, 0, 75),
+        (1, GIB, 0, 75),
+        (1, GIB // 2, 0, 88),
+        (1, 0, 0, 100),
+    ],
+)
+def test_the_percentage_counts_disks_and_memory_and_all_of_the_memory_comes_after_the_disks(
+    memory_pass, remaining, disk_remaining, percent
+):
+    disks = {
+        "disk_total": 3 * GIB,
+        "disk_remaining": disk_remaining,
+        "disk_transferred": 3 * GIB - disk_remaining,
+    }
+    seen = replace(sample(memory_pass=memory_pass), total=GIB, remaining=remaining, **disks)
+    shown = progress(seen, elapsed=timedelta(0), max_downtime=None, before=None, in_post_copy=False)
+    assert shown.percent == percent
+    assert (shown.disk.total, shown.disk.remaining) == (3 * GIB, disk_remaining)
+
+
+def test_without_copied_disks_none_are_shown():
+    shown = progress(sample(), elapsed=timedelta(0), max_downtime=None, before=None, in_post_copy=False)
+    assert shown.disk is None
 
 
 def told(*seen: tuple[int, int]) -> list[tuple[int, float, float]]:

@@ -1,6 +1,7 @@
 """The source role over a scripted hypervisor: what is asked of it, and what is reported."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,12 @@ from desired_parameters import desired
 from scripted_hypervisor import UUID, ScriptedHypervisor, domain, sample
 from source_setting import NOW, outcome
 
-from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable, MigrationRunsAlready
+from vmferry_agent.hypervisor.port import (
+    HypervisorError,
+    HypervisorUnreachable,
+    MigrationRunsAlready,
+    Sample,
+)
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import (
     Attempt,
@@ -20,6 +26,7 @@ from vmferry_api.migrations import (
     VMMigrationStatus,
     VMState,
 )
+from vmferry_api.policies import Compression, CompressionMethod, StartOptions
 
 
 def stalling(status: VMMigrationStatus, value: str) -> bool:
@@ -43,6 +50,60 @@ async def test_an_unknown_vm_is_reported_absent(setting):
     seen = await it.reports(lambda status: status.source)
     assert seen.source.vm.state == VMState.ABSENT
     assert "node-a has no domain db-1" in seen.source.message
+
+
+def copying_disks() -> Sample:
+    return replace(
+        sample(memory_pass=0), disk_total=2**30, disk_transferred=2**20, disk_remaining=2**30 - 2**20
+    )
+
+
+async def test_post_copy_that_is_wanted_while_disks_are_copied_is_switched_to_once_memory_flows(setting):
+    """QEMU refuses it before: "Postcopy must be started after migration has been started"."""
+    it = setting()
+    it.want(desired(post_copy_allowed=True))
+    await it.asks("migrate")
+    it.hypervisor.job = copying_disks()
+    await it.reports(lambda status: status.progress and status.progress.disk)
+    it.want(desired(revision=2, post_copy_allowed=True, technique=MigrationTechnique.POST_COPY))
+    await it.looks()
+    assert not it.hypervisor.was_asked("start_post_copy")
+    it.hypervisor.job = sample(memory_pass=1)
+    await it.asks("start_post_copy")
+    seen = await it.reports(lambda status: status.applied and status.applied.revision == 2)
+    assert seen.applied.errors == []
+
+
+async def test_a_migration_that_copies_disks_can_be_aborted(setting):
+    it = setting()
+    it.want(desired())
+    await it.asks("migrate")
+    it.hypervisor.job = copying_disks()
+    await it.looks()
+    it.want(cancel=True)
+    assert outcome(await it.reports(outcome)) == AttemptOutcome.CANCELLED
+
+
+async def test_disks_that_were_copied_are_reported_as_whole_at_the_end(setting):
+    it = setting()
+    it.want(desired())
+    await it.asks("migrate")
+    it.hypervisor.job = copying_disks()
+    await it.reports(lambda status: status.progress and status.progress.disk)
+    it.hypervisor.leave()
+    disk = (await it.reports(outcome)).progress.disk
+    assert (disk.total, disk.transferred, disk.remaining) == (2**30, 2**30, 0)
+
+
+async def test_another_compression_cache_is_set_in_flight(setting):
+    it = setting()
+    xbzrle = StartOptions(compression=Compression(method=CompressionMethod.XBZRLE, cache_size=2**26))
+    it.want(desired(start=xbzrle, compression_cache=2**26))
+    await it.reports(lambda status: status.applied)
+    assert not it.hypervisor.was_asked("set_compression_cache")
+    it.want(desired(revision=2, start=xbzrle, compression_cache=2**27))
+    await it.reports(lambda status: status.applied and status.applied.revision == 2)
+    assert ("set_compression_cache", 2**27) in it.hypervisor.asked
 
 
 async def test_an_attempt_is_written_down_before_libvirt_is_asked(setting):

@@ -33,6 +33,21 @@ def newer_libvirt(monkeypatch):
             libvirt.VIR_MIGRATE_COMPRESSED,
             {"compression": "xbzrle", "compression.xbzrle.cache": 64 * 2**20},
         ),
+        (
+            {"compression": {"method": "XBZRLE", "cacheSize": "100Mi"}},
+            libvirt.VIR_MIGRATE_COMPRESSED,
+            {"compression": "xbzrle", "compression.xbzrle.cache": 64 * 2**20},
+        ),
+        (
+            {"parallelConnections": 2, "encryption": "Required"},
+            libvirt.VIR_MIGRATE_PARALLEL | libvirt.VIR_MIGRATE_TLS,
+            {"parallel.connections": 2},
+        ),
+        (
+            {"autoConverge": {"initial": 90, "increment": 9}, "compression": {"method": "XBZRLE"}},
+            libvirt.VIR_MIGRATE_AUTO_CONVERGE | libvirt.VIR_MIGRATE_COMPRESSED,
+            {"auto_converge.initial": 90, "auto_converge.increment": 9, "compression": "xbzrle"},
+        ),
         ({"compression": {"method": "XBZRLE"}}, libvirt.VIR_MIGRATE_COMPRESSED, {"compression": "xbzrle"}),
         (
             {"compression": {"method": "Zlib"}, "parallelConnections": 2},
@@ -65,7 +80,11 @@ def test_each_option_is_asked_of_libvirt(options, flags, parameters):
         ({"zeroCopy": True}, "VIR_MIGRATE_ZEROCOPY"),
         ({"encryption": "Required"}, "VIR_MIGRATE_TLS"),
         ({"compression": {"method": "Zstd"}}, "VIR_MIGRATE_PARAM_COMPRESSION_ZSTD_LEVEL"),
+        ({"compression": {"method": "Zlib"}}, "VIR_MIGRATE_PARAM_COMPRESSION_ZLIB_LEVEL"),
+        ({"compression": {"method": "XBZRLE"}}, "VIR_MIGRATE_PARAM_COMPRESSION_XBZRLE_CACHE"),
         ({"parallelConnections": 2}, "VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS"),
+        ({"parallelConnections": 2}, "VIR_MIGRATE_PARALLEL"),
+        ({"autoConverge": {}}, "VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL"),
     ],
 )
 def test_what_libvirt_here_does_not_know_is_refused_in_words(monkeypatch, options, missing):

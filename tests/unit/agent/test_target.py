@@ -5,9 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from scripted_hypervisor import UUID, ScriptedHypervisor, domain
+from scripted_hypervisor import HARDWARE, UUID, ScriptedHypervisor, domain
 
-from vmferry_agent.hypervisor.port import HypervisorUnreachable
+from vmferry_agent.clock import Clock
+from vmferry_agent.hypervisor.port import HypervisorUnreachable, Suitability
+from vmferry_agent.migrations import target
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.reporting import Reporter
 from vmferry_api.features import Feature
@@ -49,6 +51,7 @@ class Setting:
             hypervisor=self.hypervisor,
             addresses=Addresses(connect_uri="qemu+tls://b/system", migration_uri=None),
             reporter=self._reporter,
+            clock=Clock(),
         )
         self.task = asyncio.create_task(self.target.run())
 
@@ -68,6 +71,14 @@ class Setting:
             await self._seen.wait_for(lambda: self._report is not None and holds(self._report))
             assert self._report is not None
             return self._report
+
+    async def looks(self, times: int) -> None:
+        """Wait until the host has been looked at so often again, and what was seen has been judged."""
+        for _ in range(times):
+            due = self.hypervisor.looks["facts"] + 1
+            self.target.update(self._migration)
+            async with asyncio.timeout(10), self.hypervisor.news:
+                await self.hypervisor.news.wait_for(lambda due=due: self.hypervisor.looks["facts"] >= due)
 
     async def close(self) -> None:
         self.task.cancel()
@@ -161,3 +172,44 @@ async def test_what_the_host_can_do_is_reported_in_order(it):
         "PostCopy",
         "Zstd",
     ]
+
+
+NEEDING = SOURCE.replace(hardware=HARDWARE)
+
+
+async def test_a_host_that_lacks_what_the_vm_needs_is_not_ready_and_says_what(it):
+    it.hypervisor.suits = Suitability(cpu_refused="required features: avx512f")
+    it.see(source=NEEDING)
+    assert "required features: avx512f" in (await it.reports(lambda report: not report.ready)).message
+
+
+async def test_what_the_host_lacks_is_asked_once_while_nothing_has_changed(it):
+    it.see(source=NEEDING)
+    await it.looks(5)
+    assert it.hypervisor.questions == [("suitability", HARDWARE)]
+    more = HARDWARE.replace(machine="pc-q35-9.0")
+    it.see(source=NEEDING.replace(hardware=more))
+    await it.looks(2)
+    assert it.hypervisor.questions == [("suitability", HARDWARE), ("suitability", more)]
+
+
+async def test_while_the_vm_is_coming_it_is_not_asked(it):
+    it.see(source=NEEDING, attempts=[BEGUN])
+    await it.looks(5)
+    assert it.hypervisor.questions == []
+
+
+async def test_a_source_that_does_not_tell_what_the_vm_needs_keeps_nothing_from_coming(it):
+    it.hypervisor.suits = Suitability(cpu_refused="required features: avx512f")
+    it.see(source=SOURCE)
+    await it.reports(lambda report: report.ready)
+
+
+async def test_what_the_host_lacks_is_asked_again_after_a_while(it, monkeypatch):
+    monkeypatch.setattr(target, "ASK_AGAIN", 0.0)
+    it.hypervisor.suits = Suitability(machine_refused="no such machine")
+    it.see(source=NEEDING)
+    await it.reports(lambda report: not report.ready)
+    it.hypervisor.suits = Suitability()
+    await it.looks(1)
+    await it.reports(lambda report: report.ready)

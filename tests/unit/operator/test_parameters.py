@@ -115,3 +115,50 @@ def test_who_keeps_trying_is_not_given_up_for_want_of_progress_unless_told_to(
     spec: dict[str, object], seconds: int
 ) -> None:
     assert progress_timeout(policy(**spec).spec) == timedelta(seconds=seconds)
+
+
+XBZRLE = {"start": {"compression": {"method": "XBZRLE"}}}
+
+
+def cached(size: str) -> dict[str, object]:
+    return {"start": {"compression": {"method": "XBZRLE", "cacheSize": size}}}
+
+
+@pytest.mark.parametrize("on_edit", [True, False])
+@pytest.mark.parametrize(
+    ("before", "after", "cache"),
+    [
+        (cached("64Mi"), cached("128Mi"), 128 * MI),
+        (cached("64Mi"), cached("64Mi"), 64 * MI),
+        (cached("128Mi"), XBZRLE, 64 * MI),
+        (XBZRLE, cached("128Mi"), 128 * MI),
+        (XBZRLE, XBZRLE, None),
+        ({}, {}, None),
+    ],
+)
+def test_the_compression_cache_follows_an_edit_in_flight_without_a_restart(
+    before: dict[str, object], after: dict[str, object], cache: int | None, on_edit: bool
+) -> None:
+    world = edited({**before, "restartOnEdit": on_edit}, {**after, "restartOnEdit": on_edit})
+    assert (world.desired.compression_cache, world.desired.attempt) == (cache, 1)
+    assert world.desired.start == policy(**before).spec.start
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cache"),
+    [
+        (cached("64Mi"), {}, 64 * MI),
+        ({}, cached("64Mi"), None),
+        ({"start": {"autoConverge": {"initial": 20, "increment": 10}}}, cached("64Mi"), None),
+    ],
+)
+def test_an_attempt_that_was_started_otherwise_keeps_the_cache_that_it_has(
+    before: dict[str, object], after: dict[str, object], cache: int | None
+) -> None:
+    assert edited(before, after).desired.compression_cache == cache
+
+
+def test_an_edit_of_more_than_the_cache_restarts_with_the_cache_that_is_wanted_then() -> None:
+    after = {"start": {**cached("128Mi")["start"], "encryption": "Required"}, "restartOnEdit": True}
+    world = edited(cached("64Mi"), after)
+    assert (world.desired.attempt, world.desired.compression_cache) == (2, 128 * MI)

@@ -1,0 +1,76 @@
+"""What a start is to libvirt beyond a policy's options: where it goes, and what becomes of the disks."""
+
+import libvirt
+import pytest
+
+from vmferry_agent.hypervisor.libvirt_hypervisor import _flags, _parameters
+from vmferry_agent.hypervisor.libvirt_options import cache_size
+from vmferry_agent.hypervisor.port import StartRequest
+from vmferry_api.migrations import Storage
+from vmferry_api.policies import Encryption, StartOptions
+
+MI = 2**20
+PLAIN = {
+    "connect_uri": "qemu+tls://b/system",
+    "migration_uri": None,
+    "bandwidth": None,
+    "post_copy_bandwidth": None,
+    "post_copy": False,
+    "persistent": False,
+    "options": StartOptions(),
+}
+P2P = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
+ENCRYPTED = StartOptions(encryption=Encryption.REQUIRED)
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        ({}, 0),
+        ({"storage": Storage.COPY_ALL}, libvirt.VIR_MIGRATE_NON_SHARED_DISK),
+        ({"storage": Storage.COPY_INCREMENTAL}, libvirt.VIR_MIGRATE_NON_SHARED_INC),
+        ({"post_copy": True}, libvirt.VIR_MIGRATE_POSTCOPY),
+        ({"persistent": True}, libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE),
+        ({"options": ENCRYPTED}, libvirt.VIR_MIGRATE_TLS),
+    ],
+)
+def test_each_flag_of_a_start_is_one_that_was_asked_for(given, flags):
+    assert _flags(StartRequest(**{**PLAIN, **given})) == P2P | flags
+
+
+@pytest.mark.parametrize("storage", list(Storage))
+def test_libvirt_s_own_check_of_the_disks_is_never_switched_off(storage):
+    assert not _flags(StartRequest(**PLAIN, storage=storage)) & libvirt.VIR_MIGRATE_UNSAFE
+
+
+@pytest.mark.parametrize(
+    ("given", "parameters"),
+    [
+        ({}, {}),
+        ({"migration_uri": "tcp://b"}, {"migrate_uri": "tcp://b"}),
+        ({"bandwidth": 50 * MI}, {"bandwidth": 50}),
+        ({"post_copy": True, "post_copy_bandwidth": 9 * MI}, {"bandwidth.postcopy": 9}),
+        ({"post_copy_bandwidth": 9 * MI}, {}),
+        ({"options": ENCRYPTED, "tls_destination": "b.example"}, {"tls.destination": "b.example"}),
+        ({"options": ENCRYPTED}, {}),
+        ({"tls_destination": "b.example"}, {}),
+        ({"storage": Storage.COPY_ALL}, {}),
+    ],
+)
+def test_parameters_say_no_more_than_was_asked_for(given, parameters):
+    assert _parameters(StartRequest(**{**PLAIN, **given})) == parameters
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        (64 * MI, 64 * MI),
+        (100 * MI, 64 * MI),
+        (127 * MI, 64 * MI),
+        (128 * MI, 128 * MI),
+        (1, 4096),
+        (0, 4096),
+    ],
+)
+def test_qemu_is_given_a_cache_of_the_size_that_it_takes(wanted, taken):
+    assert cache_size(wanted) == taken
