@@ -14,6 +14,7 @@ from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import NewReporter, Role
+from vmferry_agent.streams import KernelStreams
 from vmferry_api.migrations import VMMigration
 from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
 from vmferry_kube.errors import ConflictError
@@ -53,6 +54,7 @@ class Agent:
         self._measure_dirty_rate = measure_dirty_rate
         self._claims: set[str] = set()
         self._clock = Clock()
+        self._streams = KernelStreams()
         self._greeting: asyncio.Task[None] | None = None
         self._source = Role(
             "source",
@@ -137,5 +139,6 @@ class Agent:
             hypervisor=self._hypervisor,
             addresses=self._addresses,
             reporter=reporter,
+            streams=self._streams,
             clock=self._clock,
         )

@@ -13,12 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from typing_extensions import override
+
 from vmferry_agent.decisions.streams import Stream, dead, read_streams
 
 _logger = logging.getLogger(__name__)
 
-DEFAULT_PORTS = range(49152, 49216)
-"""libvirt's, where qemu.conf says nothing else (migration_port_min, migration_port_max)."""
 _NET_ADMIN = 12
 """The bit of CAP_NET_ADMIN (linux/capability.h)."""
 _STATUS = Path("/proc/self/status")
@@ -28,19 +28,19 @@ _DEADLINE = 5.0
 class IncomingStreams(Protocol):
     """The streams by which VMs come to this host."""
 
-    async def end_dead(self, at_least: timedelta) -> int:
-        """End those of hosts from which nothing has come for so long; how many there were."""
+    async def end_dead(self, ports: range, at_least: timedelta) -> int:
+        """End those of hosts from which nothing has come for so long; how many there were.
+
+        Args:
+            ports: Where this host's QEMUs listen.
+            at_least: How long.
+        """
 
 
 class KernelStreams(IncomingStreams):
-    """By the kernel; does nothing where the agent may not.
+    """By the kernel; does nothing where the agent may not."""
 
-    Args:
-        ports: Where this host's QEMUs listen.
-    """
-
-    def __init__(self, ports: range = DEFAULT_PORTS) -> None:
-        self._ports = ports
+    def __init__(self) -> None:
         self._ss = shutil.which("ss", path="/usr/sbin:/sbin:/usr/bin:/bin")
 
     @property
@@ -48,11 +48,11 @@ class KernelStreams(IncomingStreams):
         """Whether the agent has what it takes."""
         return self._ss is not None and may_administer_networks()
 
-    async def end_dead(self, at_least: timedelta) -> int:
-        """End those of hosts from which nothing has come for so long; how many there were."""
+    @override
+    async def end_dead(self, ports: range, at_least: timedelta) -> int:
         if not self.possible:
             return 0
-        here = f"( sport >= :{self._ports.start} and sport <= :{self._ports.stop - 1} )"
+        here = f"( sport >= :{ports.start} and sport <= :{ports.stop - 1} )"
         found = dead(read_streams(await self._run("-Hnti", "state", "established", here)), at_least)
         for stream in found:
             await self._end(stream)

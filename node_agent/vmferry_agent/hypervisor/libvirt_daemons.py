@@ -65,6 +65,15 @@ def daemon_behind(connection: libvirt.virConnect) -> Daemon | None:
     return Daemon(system=False, qemu=own, settings=_settings(_user_configuration(os.environ)))
 
 
+def migration_ports(daemon: Daemon | None) -> range:
+    """Where its QEMUs listen for migrations: as its qemu.conf says, else libvirt's own."""
+    first, last = (
+        int(daemon.setting(f"migration_port_{end}") or own) if daemon is not None else own
+        for end, own in (("min", 49152), ("max", 49215))
+    )
+    return range(first, last + 1)
+
+
 def dac_owner(capabilities: str) -> Owner | None:
     """As whom QEMU runs, by the system daemon's capabilities; None: they do not say."""
     for model in ET.fromstring(capabilities).iterfind("host/secmodel"):  # noqa: S314 - libvirt's own

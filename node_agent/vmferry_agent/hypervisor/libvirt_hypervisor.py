@@ -18,6 +18,7 @@ from vmferry_agent.hypervisor.domain_xml import hardware
 from vmferry_agent.hypervisor.features import features
 from vmferry_agent.hypervisor.host_files import HostFiles, host_files
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
+from vmferry_agent.hypervisor.libvirt_daemons import migration_ports
 from vmferry_agent.hypervisor.libvirt_options import cache_size, option_flags, option_parameters
 from vmferry_agent.hypervisor.libvirt_suitability import cpu_refused, disk_found, machine_refused
 from vmferry_agent.hypervisor.port import (
@@ -250,6 +251,7 @@ class LibvirtHypervisor(Hypervisor):
                 libvirt_version=min(connection.getLibVersion(), libvirt.getVersion()),
                 daemon=self._connection.daemon(),
             ),
+            migration_ports=migration_ports(self._connection.daemon()),
         )
 
     def _find(self, vm: str) -> Domain | None:

@@ -50,6 +50,8 @@ class HostFacts:
     """Bytes that a new guest could take."""
     features: frozenset[Feature] = frozenset()
     """What it can really do; what can't be known is left out."""
+    migration_ports: range = range(49152, 49216)
+    """Where its QEMUs listen for migrations; libvirt's, unless its configuration is known to say otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)

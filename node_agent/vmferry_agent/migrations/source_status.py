@@ -218,4 +218,8 @@ class SourceStatus:
 
     def _change(self, **changes: object) -> None:
         self._status = self._status.replace(**changes)
-        self._reporter.put(self._status.part(*FIELDS))
+        told = self._status
+        if self.open_attempt is not None and told.source is not None:
+            # what the target is to check before a start; it is long, and would go with each report of progress
+            told = told.replace(source=told.source.replace(hardware=None))
+        self._reporter.put(told.part(*FIELDS))

@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.readiness import not_ready, unsuitable
+from vmferry_agent.decisions.recovery import SILENT
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError, Suitability
 from vmferry_agent.migrations.vm_reports import vm_report
 from vmferry_agent.reporting import Reporter
+from vmferry_agent.streams import IncomingStreams
+from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import (
     AttemptOutcome,
     Hardware,
@@ -23,9 +27,8 @@ from vmferry_api.quantities import rounded
 
 _logger = logging.getLogger(__name__)
 
-LOOK_WHILE_PENDING = timedelta(seconds=2)
-LOOK_WHILE_COMING = timedelta(seconds=0.5)
-"""Short, because the operator calls a migration succeeded only when the target has seen the VM run."""
+LOOK = timedelta(seconds=2)
+"""Between two looks; that a VM has arrived is told by libvirt at once."""
 
 ASK_AGAIN = 10.0
 """Seconds after which it is asked again what the host lacks of what the VM needs: somebody may have mended it."""
@@ -51,6 +54,7 @@ class TargetMigration:
         hypervisor: This host.
         addresses: This host's.
         reporter: Writes this agent's part of the status.
+        streams: By which VMs come.
         clock: The time.
     """
 
@@ -61,6 +65,7 @@ class TargetMigration:
         hypervisor: Hypervisor,
         addresses: Addresses,
         reporter: Reporter,
+        streams: IncomingStreams,
         clock: Clock,
     ) -> None:
         self._migration = migration
@@ -69,15 +74,18 @@ class TargetMigration:
         self._reporter = reporter
         self._changed = asyncio.Event()
         self._vanished = False
+        self._streams = streams
         self._clock = clock
+        self._facts: HostFacts | None = None
         self._suitability: Suitability | None = None
         self._suited: Hardware | None = None
         self._asked_at = 0.0
 
     def update(self, migration: VMMigration) -> None:
-        """Take the object as it is now."""
-        self._migration = migration
-        self._changed.set()
+        """Take the object as it is now; how far it is on its source is no news here."""
+        before, self._migration = self._migration, migration
+        if _news(before) != _news(migration):
+            self._changed.set()
 
     def vanish(self) -> None:
         """The object is gone."""
@@ -86,45 +94,58 @@ class TargetMigration:
 
     async def run(self) -> None:
         """Until the migration is over."""
-        while not self._over():
-            self._changed.clear()
-            report = await self._look()
-            if report is not None:
-                self._reporter.put(VMMigrationStatus(target=report).part("target"))
-            await self._wait()
+        with ExitStack() as listening:
+            listens = False
+            while not self._over():
+                self._changed.clear()
+                if not listens and (vm := self._vm) is not None and vm.uuid is not None:
+                    listening.enter_context(
+                        self._hypervisor.listen(vm.uuid, lambda _news: self._changed.set())
+                    )
+                    listens = True
+                report = await self._look()
+                if report is not None:
+                    self._reporter.put(VMMigrationStatus(target=report).part("target"))
+                    await self._end_dead_streams(report)
+                await self._wait()
+
+    @property
+    def _vm(self) -> VMReport | None:
+        source = self._migration.status.source
+        return source.vm if source else None
 
     def _over(self) -> bool:
         phase = self._migration.status.phase
         return self._vanished or (phase is not None and phase.terminal)
 
     async def _wait(self) -> None:
-        coming = bool(self._migration.status.attempts)
         try:
-            async with asyncio.timeout((LOOK_WHILE_COMING if coming else LOOK_WHILE_PENDING).total_seconds()):
+            async with asyncio.timeout(LOOK.total_seconds()):
                 await self._changed.wait()
         except TimeoutError:
             return
 
     async def _look(self) -> TargetReport | None:
-        source = self._migration.status.source
-        vm = source.vm if source else None
+        vm = self._vm
         if vm is None or vm.uuid is None:
             return None  # until the source has said which VM it is, there is nothing to check
         ended = self._last_ended_attempt()
         try:
-            facts = await self._hypervisor.facts()
             same = await self._hypervisor.find(vm.uuid)
-            named = await self._hypervisor.find(vm.name or self._migration.spec.vm)
+            if self._is_coming() and self._facts is not None:
+                return self._report(self._facts, same, ended, None)
+            facts = self._facts = await self._hypervisor.facts()
+            message = None if self._is_coming() else await self._not_ready(vm, same, facts)
         except HypervisorError as error:
             return self._unreachable(str(error))
-        if self._is_coming():
-            message = None
-        else:
-            node = self._migration.spec.target_node
-            message = not_ready(vm, node, named=named, same=same, facts=facts)
-            if message is None:
-                message = await self._unsuitable(vm, node)
         return self._report(facts, same, ended, message)
+
+    async def _not_ready(self, vm: VMReport, same: Domain | None, facts: HostFacts) -> str | None:
+        """Why the VM can't come, for people; None: it can."""
+        node = self._migration.spec.target_node
+        named = await self._hypervisor.find(vm.name or self._migration.spec.vm)
+        message = not_ready(vm, node, named=named, same=same, facts=facts)
+        return message if message is not None else await self._unsuitable(vm, node)
 
     async def _unsuitable(self, vm: VMReport, node: str) -> str | None:
         """What this host lacks of what the VM needs. Asked seldom: it costs libvirt more than a look."""
@@ -137,6 +158,13 @@ class TargetMigration:
             self._suitability = await self._hypervisor.suitability(hardware)
             self._suited, self._asked_at = hardware, now
         return unsuitable(vm, node, hardware, self._migration.spec.storage, self._suitability)
+
+    async def _end_dead_streams(self, report: TargetReport) -> None:
+        """Have QEMU notice that the link is dead, once the source's agent says so of a VM that is half here."""
+        half = report.vm is not None and report.vm.reason == "PostCopy"
+        if half and is_true(self._migration.status.conditions, ConditionType.POST_COPY_INTERRUPTED):
+            ports = self._facts.migration_ports if self._facts is not None else range(0)
+            await self._streams.end_dead(ports, SILENT)
 
     def _is_coming(self) -> bool:
         """Whether an attempt runs or has brought it here; before it, and between two, the host is checked."""
@@ -179,3 +207,10 @@ class TargetMigration:
         if target is None or not self._migration.status.attempts:
             return TargetReport(ready=False, message=message)
         return target.replace(ready=target.ready and self._is_coming(), message=message)
+
+
+def _news(migration: VMMigration) -> tuple[object, ...]:
+    """What others have to say to the target's agent."""
+    status = migration.status
+    interrupted = is_true(status.conditions, ConditionType.POST_COPY_INTERRUPTED)
+    return migration.spec, status.phase, status.source, status.attempts, interrupted

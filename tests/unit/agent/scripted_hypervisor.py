@@ -75,6 +75,11 @@ class ScriptedHypervisor(Hypervisor):
         self.listeners: list[Callable[[News], None]] = []
         self._end: asyncio.Future[None] | None = None
 
+    def tell(self, news: News) -> None:
+        """Who listens hears it."""
+        for told in list(self.listeners):
+            told(news)
+
     def run_job(self) -> None:
         """A migration runs that nobody of this process has started."""
         self.job = sample()
@@ -109,6 +114,7 @@ class ScriptedHypervisor(Hypervisor):
 
     @override
     async def find(self, vm: str) -> Domain | None:
+        await self._look("find")
         return self.domain
 
     @override

@@ -130,7 +130,7 @@ class Setting:
     async def looks_at_vm(self) -> None:
         """Wait until the agent has looked whether an attempt is to begin, and acted on it."""
         for _ in range(2):
-            self.source.update(self._migration)
+            self.source._changed.set()
             await self._sees("facts", 1)
 
     async def _sees(self, what: str, times: int) -> None:

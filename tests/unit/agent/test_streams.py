@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from vmferry_agent.decisions.streams import Stream, dead, read_streams
+from vmferry_agent.hypervisor.libvirt_daemons import Daemon, migration_ports
 
 TOLD = """\
 100000 0      10.77.0.12:49152 10.77.0.11:45490
@@ -40,3 +41,19 @@ def test_a_host_is_cut_off_only_where_none_of_its_streams_carries_anything() -> 
     assert dead([stream("a", 4.9)], FIVE) == []
     both = [stream("a", 9), stream("a", 8, 49153)]
     assert dead(both, FIVE) == both
+
+
+@pytest.mark.parametrize(
+    ("settings", "ports"),
+    [
+        ({}, range(49152, 49216)),
+        ({"migration_port_min": "50000", "migration_port_max": "50019"}, range(50000, 50020)),
+        (None, range(49152, 49216)),
+    ],
+)
+def test_streams_come_in_where_qemu_conf_says(settings: dict[str, str] | None, ports: range) -> None:
+    assert migration_ports(Daemon(system=True, qemu=None, settings=settings)) == ports
+
+
+def test_of_a_daemon_that_is_not_known_the_ports_are_libvirt_s_own() -> None:
+    assert migration_ports(None) == range(49152, 49216)

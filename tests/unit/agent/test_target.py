@@ -8,15 +8,18 @@ import pytest
 from scripted_hypervisor import HARDWARE, UUID, ScriptedHypervisor, domain
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.hypervisor.port import HypervisorUnreachable, Suitability
+from vmferry_agent.hypervisor.port import HypervisorUnreachable, News, Suitability
 from vmferry_agent.migrations import target
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.reporting import Reporter
+from vmferry_agent.streams import IncomingStreams
+from vmferry_api.conditions import ConditionType, condition
 from vmferry_api.features import Feature
 from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
     Phase,
+    Progress,
     SourceReport,
     TargetReport,
     VMMigration,
@@ -31,12 +34,24 @@ BEGUN = Attempt(number=1, start=NOW)
 ENDED = BEGUN.replace(end=NOW + timedelta(seconds=9), outcome=AttemptOutcome.COMPLETED)
 
 
+class NotedStreams(IncomingStreams):
+    """Notes when dead ones are to be ended."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def end_dead(self, ports: range, at_least: timedelta) -> int:
+        self.asked.set()
+        return 0
+
+
 class Setting:
     """One migration on its target, with the API server and the source played by the test."""
 
     def __init__(self) -> None:
         self.hypervisor = ScriptedHypervisor()
         self.hypervisor.domain = None
+        self.streams = NotedStreams()
         self._seen = asyncio.Condition()
         self._report: TargetReport | None = None
         self._reporter = Reporter("default/m", self._write, gone=lambda: None, every=timedelta(0))
@@ -51,6 +66,7 @@ class Setting:
             hypervisor=self.hypervisor,
             addresses=Addresses(connect_uri="qemu+tls://b/system", migration_uri=None),
             reporter=self._reporter,
+            streams=self.streams,
             clock=Clock(),
         )
         self.task = asyncio.create_task(self.target.run())
@@ -75,10 +91,10 @@ class Setting:
     async def looks(self, times: int) -> None:
         """Wait until the host has been looked at so often again, and what was seen has been judged."""
         for _ in range(times):
-            due = self.hypervisor.looks["facts"] + 1
-            self.target.update(self._migration)
+            due = self.hypervisor.looks["find"] + 1
+            self.hypervisor.tell(News.STATE)
             async with asyncio.timeout(10), self.hypervisor.news:
-                await self.hypervisor.news.wait_for(lambda due=due: self.hypervisor.looks["facts"] >= due)
+                await self.hypervisor.news.wait_for(lambda due=due: self.hypervisor.looks["find"] >= due)
 
     async def close(self) -> None:
         self.task.cancel()
@@ -213,3 +229,45 @@ async def test_what_the_host_lacks_is_asked_again_after_a_while(it, monkeypatch)
     it.hypervisor.suits = Suitability()
     await it.looks(1)
     await it.reports(lambda report: report.ready)
+
+
+async def test_what_the_source_tells_of_progress_is_no_reason_to_look(it):
+    it.see(source=SOURCE, attempts=[BEGUN])
+    await it.reports(lambda report: report.ready)
+    looks = it.hypervisor.looks["find"]
+    for seconds in range(50):
+        it.see(
+            progress=Progress(
+                memory_pass=1, percent=1, remaining=0, transferred=seconds, total=1, elapsed=timedelta(0)
+            )
+        )
+        await asyncio.sleep(0)
+    assert it.hypervisor.looks["find"] <= looks + 1
+
+
+async def test_that_the_vm_has_arrived_is_told_as_soon_as_it_is_heard(it):
+    it.see(source=SOURCE, attempts=[BEGUN])
+    await it.reports(lambda report: report.vm.state == VMState.ABSENT)
+    it.hypervisor.domain = domain(VMState.RUNNING, "Migrated")
+    it.hypervisor.tell(News.STATE)
+    await it.reports(lambda report: report.vm.reason == "Migrated")
+
+
+@pytest.mark.parametrize(
+    ("reason", "interrupted", "ended"),
+    [
+        ("PostCopy", "True", True),
+        ("PostCopy", "False", False),
+        ("PostCopyFailed", "True", False),
+        ("Migrated", "True", False),
+    ],
+)
+async def test_dead_streams_are_ended_only_for_a_half_that_its_source_says_is_interrupted(
+    it, reason, interrupted, ended
+):
+    told = condition([], ConditionType.POST_COPY_INTERRUPTED, interrupted, "LinkSilent", now=NOW)
+    it.hypervisor.domain = domain(VMState.RUNNING, reason)
+    it.see(source=SOURCE, attempts=[BEGUN], conditions=[told])
+    await it.reports(lambda report: report.vm.reason == reason)
+    await it.looks(2)
+    assert it.streams.asked.is_set() == ended

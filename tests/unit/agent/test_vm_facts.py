@@ -111,6 +111,12 @@ async def test_what_was_found_out_stays_in_the_report_while_the_vm_leaves(settin
     await it.asks("migrate")
     await it.looks()
     source = (await it.reports(lambda status: status.attempts)).source
+    assert (source.hardware, source.dirty_rate) == (
+        None,
+        80_000_000,
+    )  # long, and nobody's concern while it leaves
+    it.hypervisor.fail(HypervisorError("no"))
+    source = (await it.reports(outcome)).source
     assert (source.hardware, source.dirty_rate) == (HARDWARE, 80_000_000)
 
 
