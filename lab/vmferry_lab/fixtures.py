@@ -1,4 +1,4 @@
-"""The lab for pytest: `control_plane` and `lab` once per run, `guests` for each test.
+"""The lab for pytest: `control_plane`, `lab` and `node_lab` once per run, `start_guest` for each test.
 
 Everything heavy is imported where it is needed, so that tests that need no lab do not pay for it.
 """
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vmferry_lab.errors import LabError
+
 if TYPE_CHECKING:
     from vmferry_lab.controlplane.control_plane import ControlPlane
     from vmferry_lab.guests.guest import Guest
+    from vmferry_lab.hosts.kinds import Choice
     from vmferry_lab.lab import Lab
 
     StartGuest = Callable[..., Guest]
@@ -33,11 +36,43 @@ def control_plane() -> Iterator[ControlPlane]:
         yield lab.control_plane
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the kind of hosts be chosen."""
+    parser.getgroup("vmferry").addoption(
+        "--hosts-kind",
+        choices=["node", "session"],
+        help="The lab's hosts. Default: node where it can be had.",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what the lab's hosts are."""
+    choice = _choice(config)
+    return f"vmferry-lab: hosts of kind {choice.kind}: {choice.why}"
+
+
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab with two hosts, the operator and both agents."""
     with new_lab() as lab:
-        lab.up(say=_quiet)
+        lab.up(kind=_choice(pytestconfig).kind, say=_quiet)
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def node_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A lab whose hosts have links that can be cut; what needs one fails where it can't be had."""
+    from vmferry_lab.hosts.kinds import HostsKind, check_nodes_possible  # noqa: PLC0415 - see above
+
+    try:
+        check_nodes_possible()
+    except LabError as error:
+        pytest.fail(str(error), pytrace=False)
+    if _choice(request.config).kind is HostsKind.NODE:
+        yield request.getfixturevalue("lab")
+        return
+    with new_lab() as lab:
+        lab.up(kind=HostsKind.NODE, say=_quiet)
         yield lab
 
 
@@ -87,6 +122,13 @@ class new_lab:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         _labs.remove(self._lab)
         self._lab.down()
+
+
+def _choice(config: pytest.Config) -> Choice:
+    from vmferry_lab.hosts.kinds import Choice, HostsKind, default_kind  # noqa: PLC0415 - see above
+
+    asked = config.getoption("--hosts-kind")
+    return Choice(kind=HostsKind(asked), why="--hosts-kind") if asked else default_kind()
 
 
 def _quiet(_text: str) -> None:

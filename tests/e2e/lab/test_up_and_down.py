@@ -76,7 +76,7 @@ def test_a_shell_gets_the_lab_s_kubectl_and_cluster(small_lab):
 
 
 def test_other_hosts_are_not_silently_left_out(small_lab):
-    assert "a lab is up there already, with node-a; run `" in command(small_lab, "up", "--hosts", "2")
+    assert "a lab is up there already, with node-a (" in command(small_lab, "up", "--hosts", "2")
 
 
 def test_a_host_whose_libvirtd_is_down_is_told_of_and_nothing_else_is_printed(small_lab):
