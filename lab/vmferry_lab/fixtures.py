@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from vmferry_lab.errors import LabError
 if TYPE_CHECKING:
     from vmferry_lab.controlplane.control_plane import ControlPlane
     from vmferry_lab.guests.guest import Guest
-    from vmferry_lab.hosts.kinds import Choice
+    from vmferry_lab.hosts.kinds import Choice, HostsKind
     from vmferry_lab.lab import Lab
 
     StartGuest = Callable[..., Guest]
@@ -52,28 +53,39 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
-    """A lab with two hosts, the operator and both agents."""
-    with new_lab() as lab:
-        lab.up(kind=_choice(pytestconfig).kind, say=_quiet)
-        yield lab
+def lab_of_kind() -> Iterator[Callable[[HostsKind], Lab]]:
+    """Labs with two hosts, the operator and both agents; one of each kind that is asked for."""
+    with ExitStack() as stack:
+        labs: dict[HostsKind, Lab] = {}
+
+        def lab_of(kind: HostsKind) -> Lab:
+            if kind not in labs:
+                new = stack.enter_context(new_lab())
+                new.up(kind=kind, say=_quiet)
+                labs[kind] = new
+            return labs[kind]
+
+        yield lab_of
 
 
 @pytest.fixture(scope="session")
-def node_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(pytestconfig: pytest.Config, lab_of_kind: Callable[[HostsKind], Lab]) -> Lab:
+    """A lab whose hosts are of the kind that the run's header tells."""
+    return lab_of_kind(_choice(pytestconfig).kind)
+
+
+@pytest.fixture(scope="session")
+def node_lab(lab_of_kind: Callable[[HostsKind], Lab]) -> Lab:
     """A lab whose hosts have links that can be cut; what needs one fails where it can't be had."""
     from vmferry_lab.hosts.kinds import HostsKind, check_nodes_possible  # noqa: PLC0415 - see above
 
     try:
         check_nodes_possible()
     except LabError as error:
-        pytest.fail(str(error), pytrace=False)
-    if _choice(request.config).kind is HostsKind.NODE:
-        yield request.getfixturevalue("lab")
-        return
-    with new_lab() as lab:
-        lab.up(kind=HostsKind.NODE, say=_quiet)
-        yield lab
+        reason = str(error)
+    else:
+        return lab_of_kind(HostsKind.NODE)
+    pytest.fail(reason, pytrace=False)
 
 
 @pytest.fixture
