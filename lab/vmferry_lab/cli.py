@@ -16,6 +16,7 @@ import libvirt
 from vmferry_api.quantities import format_quantity
 from vmferry_lab import host_commands
 from vmferry_lab.controlplane.binaries import find_or_build
+from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.demo.run import run as run_demo
 from vmferry_lab.directories import default_directory
 from vmferry_lab.errors import LabError
@@ -95,7 +96,9 @@ def env(lab: Lab) -> None:
         raise LabError(
             f"there is no lab in {lab.directory}; bring one up by `{command_line(lab.directory, 'up')}`"
         )
-    click.echo(f"export KUBECONFIG={shlex.quote(str(lab.kubectl.kubeconfig))}")
+    for name, value in client_environment(lab.kubectl.kubeconfig).items():
+        if value != os.environ.get(name):
+            click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(f"export VMFERRY_LAB_DIR={shlex.quote(str(lab.directory))}")
     if shutil.which("kubectl") != str(kubectl_path()):
         click.echo(f'export PATH={shlex.quote(str(kubectl_path().parent))}:"$PATH"')

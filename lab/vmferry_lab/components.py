@@ -1,12 +1,12 @@
 """vmferry itself in the lab: the operator, and one agent on each host, as processes."""
 
-import os
 import signal
 import sys
 from pathlib import Path
 
 from vmferry_lab import processes
 from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR, ControlPlane
+from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.host import Host
 
@@ -46,7 +46,7 @@ class Components:
         if self.runs(name):
             return
         user = OPERATOR if name == OPERATOR_NAME else AGENT
-        environment = {**os.environ, "KUBECONFIG": str(self._control_plane.kubeconfig(user))}
+        environment = client_environment(self._control_plane.kubeconfig(user))
         command = [sys.executable, "-m", *self._command(name)]
         processes.start(
             name,

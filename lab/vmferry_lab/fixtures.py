@@ -55,7 +55,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def lab_of_kind() -> Iterator[Callable[[HostsKind], Lab]]:
     """Labs with two hosts, the operator and both agents; one of each kind that is asked for."""
-    with ExitStack() as stack:
+    from vmferry_lab.controlplane.kubeconfigs import NO_PROXY, client_environment  # noqa: PLC0415 - see above
+
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         labs: dict[HostsKind, Lab] = {}
 
         def lab_of(kind: HostsKind) -> Lab:
@@ -63,6 +65,9 @@ def lab_of_kind() -> Iterator[Callable[[HostsKind], Lab]]:
                 new = stack.enter_context(new_lab())
                 new.up(kind=kind, say=_quiet)
                 labs[kind] = new
+                environment = client_environment(new.kubectl.kubeconfig)
+                for name in NO_PROXY:  # for the tests' own clients
+                    patch.setenv(name, environment[name])
             return labs[kind]
 
         yield lab_of

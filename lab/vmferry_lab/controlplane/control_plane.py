@@ -15,7 +15,7 @@ from vmferry_lab import processes
 from vmferry_lab.controlplane.binaries import Binaries
 from vmferry_lab.controlplane.certificates import Authority
 from vmferry_lab.controlplane.commands import APISERVER, CONTROLLER_MANAGER, NAMES, Settings, commands
-from vmferry_lab.controlplane.kubeconfigs import write_kubeconfig
+from vmferry_lab.controlplane.kubeconfigs import client_environment, write_kubeconfig
 from vmferry_lab.errors import LabError
 from vmferry_lab.ports import free_ports
 from vmferry_lab.until import until
@@ -90,7 +90,9 @@ class ControlPlane:
         for name in started:
             if name == CONTROLLER_MANAGER:
                 self._wait_ready(record["url"])
-            processes.start(name, record["commands"][name], lab=self.lab, log=self.log(name))
+            environment = client_environment(self.kubeconfig())
+            command = record["commands"][name]
+            processes.start(name, command, lab=self.lab, log=self.log(name), environment=environment)
         if APISERVER in {*running, *started}:
             self._wait_ready(record["url"])
         return started
