@@ -108,11 +108,11 @@ class Faults(ABC):
         """Those that are in force, in words."""
         shaped = re.search(r"tbf .*?rate (\S+)", self._at_both_ends("show"))
         dropped = " ".join(self._run(["iptables", "-w", "-S"]).splitlines())
-        control_link = run(["ip", "-brief", "link", "show", "dev", self.network.control_end(self.name)])
+        data = run(["ip", "-n", self.network.switch, "-brief", "link", "show", "dev", self.name])
+        control = run(["ip", "-brief", "link", "show", "dev", self.network.control_end(self.name)])
         found = {
-            "data link cut": "DOWN"
-            in run(["ip", "-n", self.network.switch, "-brief", "link", "show", "dev", self.name]),
-            "control link cut": "DOWN" in control_link,
+            "data link cut": "DOWN" in data,
+            "control link cut": "DOWN" in control,
             f"data link carries {shaped[1] if shaped else ''}": shaped,
             **{f"{each} dropped": f"--dport {each.ports[0].start}" in dropped for each in Traffic},
             "libvirtd frozen": any(each.status() == psutil.STATUS_STOPPED for each in self.daemons),

@@ -215,6 +215,7 @@ def new_nodes(lab: Path, names: Sequence[str], rate: int | None = None) -> list[
 
 def _prepare(directory: Path, network: Network, name: str, authority: Authority) -> None:
     address = network.data_address(name)
+    shutil.rmtree(directory, ignore_errors=True)  # of a lab that has ended without `down`
     for each in ("etc/pki", "etc/storage/autostart", "lib/images", "cache", "log"):
         (directory / each).mkdir(parents=True)
     (directory / "hosts").write_text(

@@ -257,3 +257,9 @@ def test_a_program_that_is_missing_is_named():
 
 def test_the_first_process_is_a_script_that_bash_understands():
     subprocess.run(["bash", "-n", node._FIRST_PROCESS], check=True, timeout=20)
+
+
+def test_a_lab_that_ended_without_down_is_begun_anew(prepared, tmp_path):
+    (prepared / "lib" / "images" / "old.disk").touch()
+    node._prepare(prepared, NETWORK, "node-a", Authority(tmp_path / "authority"))
+    assert list((prepared / "lib" / "images").iterdir()) == []
