@@ -15,6 +15,7 @@ import yaml
 
 from measured_runs import LINK, Job, Lanes, Run, median
 from vmferry_lab.guests.workloads import BORDERLINE, BURSTS, HOPELESS, IDLE, JUST_ABOVE, LARGE, Workload
+from vmferry_lab.hosts.kinds import HostsKind
 from vmferry_lab.lab import Lab
 
 BANDWIDTH = {"perMigration": "50Mi"}
@@ -74,7 +75,7 @@ def main(*, runs: int, lanes: int, policies: tuple[str, ...], names: tuple[str, 
     ]
     lab = Lab(Path(tempfile.mkdtemp(prefix="vmf-")))
     try:
-        lab.up(hosts=2 * lanes, link=LINK, say=lambda _: None)
+        lab.up(hosts=2 * lanes, kind=HostsKind.SESSION, link=LINK, say=lambda _: None)
         done = Lanes(lab, POLICIES).run(jobs, lambda run: click.echo(_line(run)))
     finally:
         lab.down()

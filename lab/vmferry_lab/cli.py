@@ -12,73 +12,28 @@ from pathlib import Path
 
 import click
 import libvirt
-from typing_extensions import override
 
-from vmferry_api.quantities import format_quantity, parse_quantity
+from vmferry_api.quantities import format_quantity
+from vmferry_lab import host_commands
 from vmferry_lab.controlplane.binaries import find_or_build
+from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.demo.run import run as run_demo
 from vmferry_lab.directories import default_directory
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import GuestSpec, Pattern
 from vmferry_lab.hosts.host import Host
+from vmferry_lab.hosts.kinds import HostsKind
+from vmferry_lab.hosts.node import NodeHost
 from vmferry_lab.invocation import command_line
 from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.lab import Lab
+from vmferry_lab.options import LabCommand, Quantity, directory_option
 
 DEMO_DIRECTORY = Path(tempfile.gettempdir()) / f"vmferry-demo-{os.getuid()}"
 
 
-class Quantity(click.ParamType[int]):
-    """A size or rate in bytes, such as 128Mi or 80M."""
-
-    name = "quantity"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
-        try:
-            return value if isinstance(value, int) else parse_quantity(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _choose(context: click.Context, _param: click.Parameter, directory: Path | None) -> Path | None:
-    """Have the command work on the lab in this directory."""
-    if directory is not None:
-        context.obj = Lab(directory.absolute())
-    return directory
-
-
-class LabCommand(click.Group):
-    """A group whose commands take --dir, too, and tell the lab's errors in a line, without a traceback."""
-
-    @override
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, with --dir unless it has one of its own."""
-        if all(param.name != "directory" for param in cmd.params):
-            cmd.params.append(_directory_option(expose_value=False))
-        super().add_command(cmd, name)
-
-    @override
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except (LabError, OSError, subprocess.SubprocessError) as error:  # TimeoutError is an OSError
-            raise click.ClickException(str(error)) from error
-
-
-def _directory_option(*, expose_value: bool) -> click.Option:
-    return click.Option(
-        ["--dir", "directory"],
-        type=click.Path(path_type=Path),
-        help="The lab's directory. [env: VMFERRY_LAB_DIR]",
-        callback=_choose,
-        expose_value=expose_value,
-    )
-
-
-@click.group(cls=LabCommand, params=[_directory_option(expose_value=True)])
+@click.group(cls=LabCommand, params=[directory_option(expose_value=True)])
 @click.pass_context
 def main(context: click.Context, directory: Path | None) -> None:
     """A real Kubernetes API server and real libvirt hosts, on this machine."""
@@ -90,15 +45,23 @@ def main(context: click.Context, directory: Path | None) -> None:
 @main.command()
 @click.option("--hosts", type=int, help="How many libvirt hosts.  [default: 2]")
 @click.option(
+    "--hosts-kind",
+    "kind",
+    type=click.Choice([str(each) for each in HostsKind]),
+    help="node: each a machine of its own, with links that can be cut (root); session: daemons that meet on "
+    "loopback.  [default: node where it can be had]",
+)
+@click.option(
     "--link",
     type=Quantity(),
-    help="Join the hosts in pairs (a and b, c and d) by links of so many bytes per second, such as 55M (root).",
+    help="Let links carry so many bytes per second, such as 55M (root): each node's, both ways; of session hosts "
+    "those that join them in pairs (a and b, c and d).",
 )
 @click.option("--components/--no-components", default=True, help="Start vmferry's operator and agents, too.")
 @click.pass_obj
-def up(lab: Lab, *, hosts: int | None, link: int | None, components: bool) -> None:
+def up(lab: Lab, *, hosts: int | None, kind: str | None, link: int | None, components: bool) -> None:
     """Bring a lab up, or start what of it does not run any more."""
-    lab.up(hosts=hosts, link=link, components=components)
+    lab.up(hosts=hosts, kind=HostsKind(kind) if kind else None, link=link, components=components)
     click.echo(f'go on with:  eval "$({command_line(lab.directory, "env")})"; kubectl get nodes,migpol')
 
 
@@ -117,6 +80,8 @@ def status(lab: Lab) -> None:
     running = lab.process_states
     hosts = lab.hosts
     click.echo(f"{'directory':<12}{lab.directory}")
+    for each in hosts:
+        click.echo(f"{'host':<12}{each.name:<24}{_what(each)}")
     for name, runs in running.items():
         click.echo(f"{'process':<12}{name:<24}{'runs' if runs else 'stopped'}")
     for guest in lab.guests:
@@ -131,7 +96,9 @@ def env(lab: Lab) -> None:
         raise LabError(
             f"there is no lab in {lab.directory}; bring one up by `{command_line(lab.directory, 'up')}`"
         )
-    click.echo(f"export KUBECONFIG={shlex.quote(str(lab.kubectl.kubeconfig))}")
+    for name, value in client_environment(lab.kubectl.kubeconfig).items():
+        if value != os.environ.get(name):
+            click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(f"export VMFERRY_LAB_DIR={shlex.quote(str(lab.directory))}")
     if shutil.which("kubectl") != str(kubectl_path()):
         click.echo(f'export PATH={shlex.quote(str(kubectl_path().parent))}:"$PATH"')
@@ -195,6 +162,9 @@ def stop(lab: Lab, component: str, *, kill: bool) -> None:
     lab.stop(component, kill=kill)
 
 
+main.add_command(host_commands.host)
+
+
 @main.group(cls=LabCommand)
 def vm() -> None:
     """Guests that write memory at a given rate, and prove that none was lost."""
@@ -216,9 +186,18 @@ def _with_lab(command: Callable[..., None]) -> Callable[..., None]:
     default="sequential",
     show_default=True,
 )
+@click.option("--local-disk", is_flag=True, help="Give it a second disk, which is on its host alone (node).")
 @_with_lab
 def vm_start(
-    lab: Lab, name: str, *, host: str, memory: int, dirty_rate: int, working_set: int, pattern: str
+    lab: Lab,
+    name: str,
+    *,
+    host: str,
+    memory: int,
+    dirty_rate: int,
+    working_set: int,
+    pattern: str,
+    local_disk: bool,
 ) -> None:
     """Start a guest."""
     spec = GuestSpec(
@@ -227,6 +206,7 @@ def vm_start(
         dirty_rate=dirty_rate,
         working_set=working_set,
         pattern=Pattern[pattern.upper()],
+        local_disk=local_disk,
     )
     lab.guest(name).start(lab.host(host), spec)
     click.echo(
@@ -255,6 +235,16 @@ def vm_verdict(lab: Lab, name: str) -> None:
     sys.exit(0 if found.intact else 1)
 
 
+@vm.command("disk")
+@click.argument("name")
+@_with_lab
+def vm_disk(lab: Lab, name: str) -> None:
+    """Print the SHA-256 of what is on a guest's local disk, on each host."""
+    guest = lab.guest(name)
+    for each in lab.hosts:
+        click.echo(f"{each.name}  {guest.local_disk_checksum(each) or 'none there'}")
+
+
 @vm.command("list")
 @_with_lab
 def vm_list(lab: Lab) -> None:
@@ -280,3 +270,7 @@ def _where(hosts: list[Host], guest: Guest) -> str:
         except LabError:
             silent.append(f"{host.name} does not answer")
     return ", ".join([*found, *silent]) or "on no host"
+
+
+def _what(host: Host) -> str:
+    return host.state if isinstance(host, NodeHost) else "session"

@@ -1,12 +1,12 @@
-"""vmferry itself in the lab: the operator and one agent per host, as processes."""
+"""vmferry itself in the lab: the operator, and one agent on each host, as processes."""
 
-import os
 import signal
 import sys
 from pathlib import Path
 
 from vmferry_lab import processes
 from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR, ControlPlane
+from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.host import Host
 
@@ -46,9 +46,16 @@ class Components:
         if self.runs(name):
             return
         user = OPERATOR if name == OPERATOR_NAME else AGENT
-        environment = {**os.environ, "KUBECONFIG": str(self._control_plane.kubeconfig(user))}
+        environment = client_environment(self._control_plane.kubeconfig(user))
         command = [sys.executable, "-m", *self._command(name)]
-        processes.start(name, command, lab=self._lab, log=self.log(name), environment=environment)
+        processes.start(
+            name,
+            command,
+            lab=self._lab,
+            log=self.log(name),
+            environment=environment,
+            through=[] if name == OPERATOR_NAME else self._hosts[name].command(),
+        )
 
     def stop(self, name: str, *, kill: bool = False) -> None:
         """Stop one, by SIGTERM or SIGKILL."""
@@ -75,7 +82,7 @@ class Components:
         host = self._hosts[self._known(name)]
         addresses = ["--connect-uri", host.connect_uri, "--migration-uri", host.migration_uri]
         record = ["--record-traces", str(self.traces)]
-        return ["vmferry_agent", "--node", host.name, "--libvirt-uri", host.uri, *addresses, *record]
+        return ["vmferry_agent", "--node", host.name, "--libvirt-uri", host.own_uri, *addresses, *record]
 
     def _known(self, name: str) -> str:
         if name not in self.names:

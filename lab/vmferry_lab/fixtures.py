@@ -1,4 +1,4 @@
-"""The lab for pytest: `control_plane` and `lab` once per run, `guests` for each test.
+"""The lab for pytest: `control_plane`, `lab` and `node_lab` once per run, `start_guest` for each test.
 
 Everything heavy is imported where it is needed, so that tests that need no lab do not pay for it.
 """
@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vmferry_lab.errors import LabError
+
 if TYPE_CHECKING:
     from vmferry_lab.controlplane.control_plane import ControlPlane
     from vmferry_lab.guests.guest import Guest
+    from vmferry_lab.hosts.kinds import Choice, HostsKind
     from vmferry_lab.lab import Lab
 
     StartGuest = Callable[..., Guest]
@@ -33,12 +37,60 @@ def control_plane() -> Iterator[ControlPlane]:
         yield lab.control_plane
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the kind of hosts be chosen."""
+    parser.getgroup("vmferry").addoption(
+        "--hosts-kind",
+        choices=["node", "session"],
+        help="The lab's hosts. Default: node where it can be had.",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what the lab's hosts are."""
+    choice = _choice(config)
+    return f"vmferry-lab: hosts of kind {choice.kind}: {choice.why}"
+
+
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """A lab with two hosts, the operator and both agents."""
-    with new_lab() as lab:
-        lab.up(say=_quiet)
-        yield lab
+def lab_of_kind() -> Iterator[Callable[[HostsKind], Lab]]:
+    """Labs with two hosts, the operator and both agents; one of each kind that is asked for."""
+    from vmferry_lab.controlplane.kubeconfigs import NO_PROXY, client_environment  # noqa: PLC0415 - see above
+
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        labs: dict[HostsKind, Lab] = {}
+
+        def lab_of(kind: HostsKind) -> Lab:
+            if kind not in labs:
+                new = stack.enter_context(new_lab())
+                new.up(kind=kind, say=_quiet)
+                labs[kind] = new
+                environment = client_environment(new.kubectl.kubeconfig)
+                for name in NO_PROXY:  # for the tests' own clients
+                    patch.setenv(name, environment[name])
+            return labs[kind]
+
+        yield lab_of
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config, lab_of_kind: Callable[[HostsKind], Lab]) -> Lab:
+    """A lab whose hosts are of the kind that the run's header tells."""
+    return lab_of_kind(_choice(pytestconfig).kind)
+
+
+@pytest.fixture(scope="session")
+def node_lab(lab_of_kind: Callable[[HostsKind], Lab]) -> Lab:
+    """A lab whose hosts have links that can be cut; what needs one fails where it can't be had."""
+    from vmferry_lab.hosts.kinds import HostsKind, check_nodes_possible  # noqa: PLC0415 - see above
+
+    try:
+        check_nodes_possible()
+    except LabError as error:
+        reason = str(error)
+    else:
+        return lab_of_kind(HostsKind.NODE)
+    pytest.fail(reason, pytrace=False)
 
 
 @pytest.fixture
@@ -87,6 +139,13 @@ class new_lab:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         _labs.remove(self._lab)
         self._lab.down()
+
+
+def _choice(config: pytest.Config) -> Choice:
+    from vmferry_lab.hosts.kinds import Choice, HostsKind, default_kind  # noqa: PLC0415 - see above
+
+    asked = config.getoption("--hosts-kind")
+    return Choice(kind=HostsKind(asked), why="--hosts-kind") if asked else default_kind()
 
 
 def _quiet(_text: str) -> None:

@@ -1,13 +1,13 @@
 """kubectl, the pinned one of the Python environment."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 
 TIMEOUT = 60.0
@@ -53,7 +53,7 @@ class Kubectl:
                 text=True,
                 timeout=TIMEOUT,
                 check=False,
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+                env=client_environment(self.kubeconfig),
             )
         except subprocess.TimeoutExpired as error:
             raise KubectlError(f"kubectl {' '.join(words)}: no answer within {TIMEOUT:g} s") from error

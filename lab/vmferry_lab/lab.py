@@ -5,22 +5,31 @@ import shutil
 import signal
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmferry_lab import directories, processes
-from vmferry_lab.components import Components
+from vmferry_lab.components import OPERATOR_NAME, Components, agent_name
 from vmferry_lab.controlplane.binaries import Binaries, find_or_build
 from vmferry_lab.controlplane.commands import NAMES as SERVERS
-from vmferry_lab.controlplane.control_plane import ControlPlane
+from vmferry_lab.controlplane.control_plane import LOOPBACK, ControlPlane
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest, guests_in
 from vmferry_lab.hosts.host import Host
-from vmferry_lab.hosts.links import Link, remove_links
-from vmferry_lab.hosts.session import SessionHost
+from vmferry_lab.hosts.kinds import (
+    Choice,
+    HostsKind,
+    api_address,
+    default_kind,
+    new_hosts,
+    record_of,
+    recorded_hosts,
+)
+from vmferry_lab.hosts.networks import remove_networks
+from vmferry_lab.hosts.node import NodeHost
 from vmferry_lab.hosts.strays import strays
 from vmferry_lab.invocation import command_line
 from vmferry_lab.kubectl import Kubectl
@@ -65,8 +74,16 @@ class Lab:
         Raises:
             LabError: The lab is not up.
         """
-        record = self._record()
-        return self._hosts(record["hosts"], record.get("link"))
+        return recorded_hosts(self.directory, self._record())
+
+    @property
+    def kind(self) -> HostsKind:
+        """What its hosts are.
+
+        Raises:
+            LabError: The lab is not up.
+        """
+        return HostsKind(self._record()["kind"])
 
     def host(self, name: str) -> Host:
         """One host by its name."""
@@ -74,6 +91,18 @@ class Lab:
             if host.name == name:
                 return host
         raise LabError(f"there is no host {name}; there are: {', '.join(host.name for host in self.hosts)}")
+
+    def node(self, name: str) -> NodeHost:
+        """One host by its name, with links that can be cut, and power that can be lost.
+
+        Raises:
+            LabError: There is none, or the hosts are of the other kind.
+        """
+        host = self.host(name)
+        if not isinstance(host, NodeHost):
+            up = command_line(self.directory, "up", "--hosts-kind", HostsKind.NODE)
+            raise LabError(f"{name} has no link and no power of its own; as root bring a lab up by `{up}`")
+        return host
 
     @property
     def process_states(self) -> dict[str, bool]:
@@ -102,7 +131,13 @@ class Lab:
         return (self.directory / _RECORD).exists() and bool(processes.of_lab(self.directory))
 
     def up(
-        self, *, hosts: int | None = None, link: int | None = None, say: Say = print, components: bool = True
+        self,
+        *,
+        hosts: int | None = None,
+        kind: HostsKind | None = None,
+        link: int | None = None,
+        say: Say = print,
+        components: bool = True,
     ) -> None:
         """Bring it up: control plane and hosts at the same time, then vmferry.
 
@@ -110,13 +145,15 @@ class Lab:
 
         Args:
             hosts: How many; None: as many as it has, or two.
-            link: The rate in bytes per second of the links that join the hosts in pairs, the first with the
-                second and so on; None: they meet on the machine's loopback.
+            kind: What they are; None: as it has, or nodes where these can be had.
+            link: The rate in bytes per second: of each direction of each node's data link; or of the links that
+                join session hosts in pairs, the first with the second and so on. None: as fast as the machine is.
             say: Tells how it goes.
             components: Whether to start vmferry.
 
         Raises:
-            LabError: It is up with other hosts or links, or something does not start; what did is for `down`.
+            LabError: It is up with other hosts or links, hosts of that kind can't be had, or something does not
+                start; what did is for `down`.
         """
         began = time.monotonic()
         names = _node_names(DEFAULT_HOSTS if hosts is None else hosts)
@@ -124,10 +161,12 @@ class Lab:
         directories.prepare(self.directory)
         with directories.alone(self.directory):
             if self.is_up:
-                self._check_same(None if hosts is None else names, link)
+                self._check_same(None if hosts is None else names, kind, link)
                 self._start_missing(say, components=components)
                 return
-            self._start(names, binaries, link)
+            chosen = default_kind() if kind is None else Choice(kind=kind, why="as asked for")
+            say(f"hosts of kind {chosen.kind}: {chosen.why}")
+            self._start(names, binaries, chosen.kind, link)
             say(f"control plane and {', '.join(names)}: up after {time.monotonic() - began:.1f} s")
             if components:
                 self.components.start_all()
@@ -138,7 +177,7 @@ class Lab:
         binaries = find_or_build(say)
         directories.prepare(self.directory)
         with directories.alone(self.directory):
-            self._start([], binaries)
+            self._start([], binaries, HostsKind.SESSION)
 
     def down(self) -> None:
         """Stop everything and remove the directory; also after a crash of whatever brought it up.
@@ -167,6 +206,16 @@ class Lab:
         else:
             self.components.start(name)
 
+    def power_on(self, name: str) -> None:
+        """Give a node power again; its agent starts with it where vmferry runs.
+
+        Raises:
+            LabError: It does not come up.
+        """
+        self.node(name).start()
+        if self.components.runs(OPERATOR_NAME):
+            self.components.start(agent_name(name))
+
     def stop(self, name: str, *, kill: bool = False) -> None:
         """Stop one process, by SIGTERM or SIGKILL; a libvirtd always by SIGKILL, its guests run on.
 
@@ -186,29 +235,31 @@ class Lab:
             f"processes of {self.directory}",
             lambda: list({*processes.of_lab(self.directory), *strays(self.directory)}),
         )
-        remove_links(self.directory)
+        remove_networks(self.directory)
 
-    def _start(self, nodes: list[str], binaries: Binaries, link: int | None = None) -> None:
+    def _start(self, nodes: list[str], binaries: Binaries, kind: HostsKind, link: int | None = None) -> None:
         if processes.of_lab(self.directory):
             down = command_line(self.directory, "down")
             raise LabError(f"{self.directory}: a lab is there already; run `{down}` first")
         (self.directory / _RECORD).unlink(missing_ok=True)  # of a lab that has ended, by a reboot say
         (self.directory / "guests").mkdir(exist_ok=True)
+        hosts = new_hosts(self.directory, nodes, kind, link)
         with ThreadPoolExecutor() as pool:
-            starts = [pool.submit(host.start) for host in self._hosts(nodes, link)]
-            starts.append(pool.submit(self._start_control_plane, binaries, nodes))
+            starts = [pool.submit(host.start) for host in hosts]
+            starts.append(pool.submit(self._start_control_plane, binaries, hosts))
         _raise_first_error(starts)
-        (self.directory / _RECORD).write_text(json.dumps({"hosts": nodes, "link": link}))
+        (self.directory / _RECORD).write_text(json.dumps(record_of(hosts, kind, link)))
 
-    def _check_same(self, names: list[str] | None, link: int | None) -> None:
+    def _check_same(self, names: list[str] | None, kind: HostsKind | None, link: int | None) -> None:
         """See that the lab that is up is the one that is wanted."""
         record = self._record()
-        other_hosts = names is not None and names != record["hosts"]
-        if other_hosts or (link is not None and link != record["link"]):
+        wanted = {"hosts": names, "kind": kind, "link": link}
+        if any(value is not None and value != record[key] for key, value in wanted.items()):
             joined = f", joined at {record['link']} bytes per second" if record["link"] else ""
             raise LabError(
                 f"{self.directory}: a lab is up there already, with {', '.join(record['hosts']) or 'no hosts'}"
-                f"{joined}; run `{command_line(self.directory, 'down')}` first, or take another directory (--dir)"
+                f" ({record['kind']} hosts{joined}); run `{command_line(self.directory, 'down')}` first, "
+                "or take another directory (--dir)"
             )
 
     def _start_missing(self, say: Say, *, components: bool) -> None:
@@ -220,20 +271,14 @@ class Lab:
                 started.append(name)
         say(f"{self.directory}: already up" + (f"; started {', '.join(started)}" if started else ""))
 
-    def _start_control_plane(self, binaries: Binaries, nodes: list[str]) -> None:
-        self.control_plane.start(binaries)
-        manifests = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}} for name in nodes]
+    def _start_control_plane(self, binaries: Binaries, hosts: list[Host]) -> None:
+        self.control_plane.start(binaries, api_address(hosts) or LOOPBACK)
+        manifests = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.name}} for host in hosts]
         self.kubectl.run("apply", "--server-side", "-k", str(_MANIFESTS / "base"))
         if manifests:
             self.kubectl.apply(*manifests)
         self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
         self.kubectl.run("apply", "--server-side", "-k", str(_MANIFESTS / "policies"))
-
-    def _hosts(self, names: Sequence[str], link: int | None) -> list[Host]:
-        def joined(place: int) -> Link | None:
-            return None if link is None else Link(lab=self.directory, number=place // 2, rate=link)
-
-        return [SessionHost(name, self.directory, joined(place)) for place, name in enumerate(names)]
 
     def _record(self) -> dict[str, Any]:
         path = self.directory / _RECORD

@@ -1,16 +1,16 @@
-"""Free ports on loopback."""
+"""Free ports of this machine, on loopback unless said otherwise."""
 
 import contextlib
 import random
 import socket
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on just now, each another one."""
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    """Ports that nobody listens on just now at an address, each another one."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((address, 0))
         return [each.getsockname()[1] for each in sockets]
 
 

@@ -23,6 +23,8 @@ COMPONENT = "VMFERRY_LAB_COMPONENT"
 
 GRACE = 10.0
 """Seconds between asking and killing."""
+_APPEARS = 2.0
+"""Seconds in which a process that was started apart has its own environment, or has ended."""
 _ROUNDS = 5
 _LOOK_EVERY = 0.02
 
@@ -34,17 +36,29 @@ def start(
     lab: Path,
     log: Path,
     environment: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
 ) -> psutil.Process:
     """Start a process that outlives its parent; its output goes to the end of the log.
+
+    Args:
+        component: Its name within the lab.
+        command: The program and its arguments.
+        lab: The lab's directory.
+        log: Where its output goes.
+        environment: Of the process; by default this one's.
+        through: The words before the command that enter other namespaces. The process is then no child of this
+            one, but of the first process there, which alone can take leave of it: the kernel lets no PID
+            namespace go before.
 
     Raises:
         LabError: The program can't be run.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    apart = [*through, "setsid", "--fork"] if through else []
     try:
         with log.open("ab") as output:
             child = subprocess.Popen(
-                [str(word) for word in command],
+                [*apart, *(str(word) for word in command)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -53,6 +67,9 @@ def start(
             )
     except OSError as error:
         raise LabError(f"{component} can't be started: {error}") from error
+    if through:
+        child.wait(GRACE)
+        return _started(component, lab, log)
     process = psutil.Process(child.pid)
     child.returncode = 0  # reaped by psutil, or by init when this process ends first
     until(f"the start of {component}", lambda: has_ended(process) or _bears_mark(process, lab), timeout=GRACE)
@@ -66,13 +83,17 @@ def of_lab(lab: Path) -> list[psutil.Process]:
 
 def of_component(lab: Path, component: str) -> list[psutil.Process]:
     """The processes of one component."""
-    return [process for process in of_lab(lab) if _environment(process).get(COMPONENT) == component]
+    return [process for process in of_lab(lab) if component_of(process) == component]
+
+
+def component_of(process: psutil.Process) -> str:
+    """The component's name that a process bears; empty: none."""
+    return _environment(process).get(COMPONENT, "")
 
 
 def components_of(lab: Path) -> set[str]:
     """The names of what runs of a lab."""
-    found = (_environment(process).get(COMPONENT) for process in of_lab(lab))
-    return {component for component in found if component}
+    return {component for process in of_lab(lab) if (component := component_of(process))}
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -147,6 +168,18 @@ def _reap(several: list[psutil.Process]) -> None:
     for process in several:
         with contextlib.suppress(psutil.Error):  # another process' child
             process.wait(timeout=0)
+
+
+def _started(component: str, lab: Path, log: Path) -> psutil.Process:
+    """The process that has just been started apart."""
+    try:
+        return until(
+            f"the start of {component}",
+            lambda: next(iter(of_component(lab, component)), None),
+            timeout=_APPEARS,
+        )
+    except TimeoutError as error:
+        raise LabError(f"{component} has ended at once\n{tail(log)}") from error
 
 
 def _bears_mark(process: psutil.Process, lab: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Certificates of the control plane: an authority, the API server's, and one for each user."""
+"""Certificates of the lab: an authority, a server's, a user's, and those of hosts that talk to each other."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Authority:
         certificate = (
             _builder(self._name, self._name, public)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(_key_usage(authority=True, encipherment=False), critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.files = self._write("ca", certificate, self._key)
@@ -46,11 +46,17 @@ class Authority:
     def for_server(self, name: str, hosts: list[str]) -> KeyPair:
         """A server's certificate for these names and addresses."""
         alternatives = x509.SubjectAlternativeName([_host(host) for host in hosts])
-        return self._issue(name, _name(name), ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
+        return self._issue(name, _name(name), [ExtendedKeyUsageOID.SERVER_AUTH], alternatives)
+
+    def for_host(self, name: str, addresses: list[str]) -> KeyPair:
+        """A host's, which is other hosts' server and client; libvirt wants key encipherment, too."""
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        alternatives = x509.SubjectAlternativeName([_host(each) for each in (name, *addresses)])
+        return self._issue(name, _name(name), usages, alternatives, encipherment=True)
 
     def for_user(self, file: str, user: str, groups: list[str]) -> KeyPair:
         """A client certificate: Kubernetes reads the user from CN and the groups from O."""
-        return self._issue(file, _name(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return self._issue(file, _name(user, groups), [ExtendedKeyUsageOID.CLIENT_AUTH], None)
 
     def signing_key(self, name: str) -> Path:
         """A key for service account tokens."""
@@ -62,16 +68,18 @@ class Authority:
         self,
         file: str,
         subject: x509.Name,
-        usage: x509.ObjectIdentifier,
+        usages: list[x509.ObjectIdentifier],
         alternatives: x509.SubjectAlternativeName | None,
+        *,
+        encipherment: bool = False,
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             _builder(subject, self._name, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(_key_usage(authority=False, encipherment=encipherment), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(authority_key, critical=False)
         )
         if alternatives is not None:
@@ -113,13 +121,13 @@ def _host(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _key_usage(*, authority: bool) -> x509.KeyUsage:
+def _key_usage(*, authority: bool, encipherment: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not authority,
         key_cert_sign=authority,
         crl_sign=authority,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=encipherment,
         data_encipherment=False,
         key_agreement=False,
         encipher_only=False,

@@ -28,6 +28,7 @@ class Settings:
     data: Path
     etcd_port: int
     peer_port: int
+    apiserver_address: str
     apiserver_port: int
     authority: Path
     serving: KeyPair
@@ -64,7 +65,7 @@ def _etcd(settings: Settings) -> list[str]:
 def _apiserver(settings: Settings) -> list[str]:
     return [
         f"--etcd-servers=http://127.0.0.1:{settings.etcd_port}",
-        "--bind-address=127.0.0.1",
+        f"--bind-address={settings.apiserver_address}",
         f"--secure-port={settings.apiserver_port}",
         f"--tls-cert-file={settings.serving.certificate}",
         f"--tls-private-key-file={settings.serving.key}",

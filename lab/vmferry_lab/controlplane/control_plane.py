@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver and kube-controller-manager as processes on loopback."""
+"""etcd, kube-apiserver and kube-controller-manager as processes."""
 
 import json
 import shutil
@@ -15,12 +15,13 @@ from vmferry_lab import processes
 from vmferry_lab.controlplane.binaries import Binaries
 from vmferry_lab.controlplane.certificates import Authority
 from vmferry_lab.controlplane.commands import APISERVER, CONTROLLER_MANAGER, NAMES, Settings, commands
-from vmferry_lab.controlplane.kubeconfigs import write_kubeconfig
+from vmferry_lab.controlplane.kubeconfigs import client_environment, write_kubeconfig
 from vmferry_lab.errors import LabError
 from vmferry_lab.ports import free_ports
 from vmferry_lab.until import until
 
 READY_TIMEOUT = 60.0
+LOOPBACK = "127.0.0.1"
 _NAMESPACE = "vmferry-system"
 _TRIES = 3
 """A port that was free may be taken by the time that a server listens."""
@@ -53,15 +54,19 @@ class ControlPlane:
         """The log of one of NAMES."""
         return self.lab / "logs" / f"{name}.log"
 
-    def start(self, binaries: Binaries) -> None:
+    def start(self, binaries: Binaries, address: str = LOOPBACK) -> None:
         """Start a new one and wait until the API server is ready.
+
+        Args:
+            binaries: Its programs.
+            address: Where the API server listens; an address of this machine that agents reach, too.
 
         Raises:
             LabError: It does not get ready; with the end of the log of what failed.
         """
         for attempt in range(1, _TRIES + 1):
             try:
-                self._prepare(binaries)
+                self._prepare(binaries, address)
                 self.start_missing()
             except LabError as error:
                 self.stop(how=signal.SIGKILL)
@@ -85,7 +90,9 @@ class ControlPlane:
         for name in started:
             if name == CONTROLLER_MANAGER:
                 self._wait_ready(record["url"])
-            processes.start(name, record["commands"][name], lab=self.lab, log=self.log(name))
+            environment = client_environment(self.kubeconfig())
+            command = record["commands"][name]
+            processes.start(name, command, lab=self.lab, log=self.log(name), environment=environment)
         if APISERVER in {*running, *started}:
             self._wait_ready(record["url"])
         return started
@@ -104,15 +111,17 @@ class ControlPlane:
     def _certificates(self) -> Path:
         return self.lab / "certificates"
 
-    def _prepare(self, binaries: Binaries) -> None:
+    def _prepare(self, binaries: Binaries, address: str) -> None:
         """New ports, certificates, kubeconfigs, and no data."""
-        etcd_port, peer_port, port = free_ports(3)
+        etcd_port, peer_port = free_ports(2)
+        (port,) = free_ports(1, address)
         authority = Authority(self._certificates)
-        names = ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.0.0.1"]
+        names = [address, "localhost", "kubernetes.default.svc", "10.0.0.1"]
         settings = Settings(
             data=self.lab / "etcd",
             etcd_port=etcd_port,
             peer_port=peer_port,
+            apiserver_address=address,
             apiserver_port=port,
             authority=authority.files.certificate,
             serving=authority.for_server("apiserver", names),
@@ -120,7 +129,7 @@ class ControlPlane:
             kubeconfig=self.kubeconfig(),
         )
         shutil.rmtree(settings.data, ignore_errors=True)
-        url = f"https://127.0.0.1:{port}"
+        url = f"https://{address}:{port}"
         self._write_kubeconfigs(authority, url)
         self._record.write_text(json.dumps({"url": url, "commands": commands(binaries, settings)}, indent=1))
 

@@ -1,11 +1,16 @@
 """Kubeconfig files, one for each user of the lab's cluster."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
 from vmferry_lab.controlplane.certificates import KeyPair
 
+NO_PROXY = ("NO_PROXY", "no_proxy")
+"""The environment variables that list what is reached without a proxy; some programs read one, some the other."""
 _CLUSTER = "vmferry-lab"
 
 
@@ -30,3 +35,14 @@ def write_kubeconfig(path: Path, *, server: str, authority: Path, user: str, cre
         "current-context": _CLUSTER,
     }
     path.write_text(yaml.safe_dump(config))
+
+
+def client_environment(path: Path, given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a client: its kubeconfig, and no proxy before the server, which none could reach."""
+    config = yaml.safe_load(path.read_text())
+    server = urlsplit(config["clusters"][0]["cluster"]["server"]).hostname
+    found = {**given, "KUBECONFIG": str(path)}
+    for name in NO_PROXY:
+        others = [each for each in given.get(name, "").split(",") if each not in {"", server}]
+        found[name] = ",".join([*others, str(server)])
+    return found

@@ -14,6 +14,7 @@ import libvirt_qemu
 
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.image import MAX_RATE, GuestSpec, disk_image, rate_units
+from vmferry_lab.guests.local_disk import LocalDisk
 from vmferry_lab.guests.verdict import Verdict, verdict
 from vmferry_lab.hosts.host import Host
 from vmferry_lab.hosts.privileges import give_away
@@ -59,19 +60,22 @@ class Guest:
         """Define and start it on a host; it has booted when this returns.
 
         Raises:
-            LabError: libvirt refuses, or it does not boot.
+            LabError: libvirt refuses, it does not boot, or the host has no local disks.
         """
         self._image.parent.mkdir(parents=True, exist_ok=True)
         self.remove_files()
         self._image.write_bytes(disk_image(spec))
         self.console.touch()
         give_away(self._image, self.console)
+        disk = self._local_disk(host) if spec.local_disk else None
         with _connected(host) as connection:
             try:
+                if disk is not None:
+                    disk.write(connection)
                 if persistent:
-                    connection.defineXML(self._xml(spec)).create()
+                    connection.defineXML(self._xml(spec, disk)).create()
                 else:
-                    connection.createXML(self._xml(spec), 0)
+                    connection.createXML(self._xml(spec, disk), 0)
             except libvirt.libvirtError as error:
                 raise LabError(f"guest {self.name} can't start on {host.name}: {error}") from error
         until(f"the guest {self.name} to boot", lambda: self.verdict().ticks, timeout=BOOT_TIMEOUT)
@@ -117,6 +121,14 @@ class Guest:
             domain = _find(connection, self.uuid)
             return domain is not None and bool(domain.isPersistent())
 
+    def local_disk_checksum(self, host: Host) -> str | None:
+        """What is on its local disk on a host; None: it has none there.
+
+        Raises:
+            LabError: The host has no local disks.
+        """
+        return self._local_disk(host).checksum
+
     def destroy(self, hosts: Iterable[Host]) -> None:
         """Stop it and undefine it everywhere, and remove its files.
 
@@ -130,6 +142,8 @@ class Guest:
                     domain = _find(connection, self.uuid)
                     if domain is not None:
                         _remove(domain)
+                    if host.local_disks is not None:
+                        LocalDisk(self.name, host.local_disks).remove(connection)
             except LabError as error:
                 errors.append(error)
         if errors:
@@ -159,8 +173,18 @@ class Guest:
                 raise LabError(f"guest {self.name} on {host.name} can't be told its rate: {error}") from error
             return True
 
-    def _xml(self, spec: GuestSpec) -> str:
-        """The domain. Its disk is read-only, so that libvirt deems live migration safe without shared storage."""
+    def _local_disk(self, host: Host) -> LocalDisk:
+        if host.local_disks is None:
+            raise LabError(
+                f"{host.name} has no disks of its own: only hosts of kind node have (--hosts-kind)"
+            )
+        return LocalDisk(self.name, host.local_disks)
+
+    def _xml(self, spec: GuestSpec, disk: LocalDisk | None) -> str:
+        """The domain.
+
+        The disk that it boots from is read-only, so that libvirt deems live migration safe without shared storage.
+        """
         return f"""<domain type='qemu'>
   <name>{escape(self.name)}</name>
   <uuid>{self.uuid}</uuid>
@@ -175,13 +199,22 @@ class Guest:
       <source file='{escape(str(self._image))}'/>
       <target dev='vda' bus='virtio'/>
       <readonly/>
-    </disk>
+    </disk>{_disk_xml(disk) if disk else ""}
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     <serial type='file'><source path='{escape(str(self.console))}' append='on'/></serial>
     <video><model type='none'/></video>
   </devices>
 </domain>"""
+
+
+def _disk_xml(disk: LocalDisk) -> str:
+    return f"""
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='{escape(str(disk.path))}'/>
+      <target dev='vdb' bus='virtio'/>
+    </disk>"""
 
 
 def guests_in(lab: Path) -> list[Guest]:

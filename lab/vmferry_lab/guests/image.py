@@ -65,6 +65,8 @@ class GuestSpec:
     pattern: Pattern = Pattern.SEQUENTIAL
     cold: int | None = None
     """Bytes that are written once, at boot, and checked ever after; by default the rest, up to MAX_COLD."""
+    local_disk: bool = False
+    """Whether it has a second disk, which is on its host alone; the guest itself does not use it."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -14,6 +14,17 @@ class PostCopy:
     """By what it is possible, or what to do about it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LocalDisks:
+    """A storage pool at the same path on each host, with disks that are the host's own."""
+
+    pool: str
+    path: Path
+    """On the host."""
+    seen_here: Path
+    """The same directory, for programs on this machine."""
+
+
 class Host(Protocol):
     """A libvirt host that is a node of the lab's cluster."""
 
@@ -21,7 +32,15 @@ class Host(Protocol):
 
     @property
     def uri(self) -> str:
-        """The connection URI for programs on this machine."""
+        """The connection URI for programs on this machine.
+
+        Raises:
+            LabError: The host is powered off.
+        """
+
+    @property
+    def own_uri(self) -> str:
+        """The connection URI for programs on the host."""
 
     @property
     def connect_uri(self) -> str:
@@ -38,6 +57,17 @@ class Host(Protocol):
     @property
     def post_copy(self) -> PostCopy:
         """Whether its QEMUs are let do post-copy, and why."""
+
+    @property
+    def local_disks(self) -> LocalDisks | None:
+        """Where it has disks of its own; None: all that it has is shared with the others."""
+
+    def command(self) -> list[str]:
+        """The words before the command of what is to run on the host.
+
+        Raises:
+            LabError: The host is powered off.
+        """
 
     def start(self) -> None:
         """Start the libvirt daemon unless it runs, and wait until it answers; guests that run are found again."""

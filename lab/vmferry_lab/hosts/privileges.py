@@ -36,14 +36,17 @@ def unprivileged_command() -> list[str]:
     return command
 
 
-def post_copy() -> PostCopy:
+def post_copy(by: str = "the daemon has CAP_SYS_PTRACE and hands it on to QEMU") -> PostCopy:
     """Whether QEMU is let use userfaultfd(2), which post-copy needs.
 
     QEMU 7.2 asks by the system call, not by /dev/userfaultfd, and for faults in the kernel, too. The kernel grants
     that to CAP_SYS_PTRACE, or to everybody where `vm.unprivileged_userfaultfd` is 1 (userfaultfd(2), Linux 5.11).
+
+    Args:
+        by: How QEMU gets CAP_SYS_PTRACE where that can be granted.
     """
     if can_grant_ptrace():
-        return PostCopy(possible=True, reason="the daemon has CAP_SYS_PTRACE and hands it on to QEMU")
+        return PostCopy(possible=True, reason=by)
     if _SYSCTL.exists() and _SYSCTL.read_text().strip() == "1":
         return PostCopy(possible=True, reason="vm.unprivileged_userfaultfd is 1")
     return PostCopy(

@@ -1,26 +1,24 @@
 """Hosts without root: each a session-mode libvirt daemon with directories, identity and ports of its own."""
 
 import os
-import shutil
 import signal
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import libvirt
 import psutil
 from typing_extensions import override
 
 from vmferry_lab import processes
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts import migration_ports
+from vmferry_lab.hosts.daemon import Daemon, libvirtd
 from vmferry_lab.hosts.host import Host, PostCopy
 from vmferry_lab.hosts.links import Link
+from vmferry_lab.hosts.machine_lock import one_at_a_time
 from vmferry_lab.hosts.privileges import can_grant_ptrace, give_away, post_copy, unprivileged_command
-from vmferry_lab.hosts.strays import users_of
-from vmferry_lab.until import until
+from vmferry_lab.hosts.strays import is_qemu, users_of
 
-READY_TIMEOUT = 30.0
 _LONGEST_SOCKET = 107
 """Bytes that Linux takes for the path of a Unix socket."""
 _LONGEST_BELOW_HOST = "/config/libvirt/qemu/lib/domain-99-xxxxxxxxxxxxxxxxxxxx/monitor.sock"
@@ -61,6 +59,11 @@ class SessionHost(Host):
 
     @property
     @override
+    def own_uri(self) -> str:
+        return self.uri
+
+    @property
+    @override
     def connect_uri(self) -> str:
         return self.uri
 
@@ -79,6 +82,15 @@ class SessionHost(Host):
     def post_copy(self) -> PostCopy:
         return post_copy()
 
+    @property
+    @override
+    def local_disks(self) -> None:
+        return None
+
+    @override
+    def command(self) -> list[str]:
+        return []
+
     @override
     def start(self) -> None:
         """Start the daemon unless it runs; on the first time, with a new identity.
@@ -90,7 +102,7 @@ class SessionHost(Host):
         if running := processes.of_component(self.lab, self._component):
             self._wait_ready(running[0])
             return
-        with migration_ports.one_at_a_time():
+        with one_at_a_time():
             if self.link is not None:
                 self.link.create()
             if not self._configuration.exists():
@@ -115,7 +127,7 @@ class SessionHost(Host):
         options += ["--pid-file", self._directory / "run" / "libvirtd.pid"]
         return processes.start(
             self._component,
-            [*(self.link.command() if self.link else []), *unprivileged_command(), _libvirtd(), *options],
+            [*(self.link.command() if self.link else []), *unprivileged_command(), libvirtd(), *options],
             lab=self.lab,
             log=self._output,
             environment=self._environment(),
@@ -174,55 +186,10 @@ class SessionHost(Host):
             "XDG_DATA_HOME": str(directory / "data"),
         }
 
-    def _wait_ready(self, daemon: psutil.Process) -> None:
-        libvirt.registerErrorHandler(lambda *_: None, None)
-        try:
-            until(
-                f"libvirtd of {self.name}",
-                lambda: _has_ended(daemon) or self._answers(),
-                timeout=READY_TIMEOUT,
-            )
-        except TimeoutError as error:
-            raise LabError(self._with_logs(str(error))) from error
-        if _has_ended(daemon):
-            raise LabError(self._with_logs(f"libvirtd of {self.name} has ended at once"))
-        self._probe_qemu()
-
-    def _answers(self) -> bool:
-        try:
-            libvirt.open(self.uri).close()
-        except libvirt.libvirtError:
-            return False
-        return True
-
-    def _probe_qemu(self) -> None:
-        """Let the daemon learn what QEMU can do: 1.4 s, once per host, which the first guest need not wait for."""
-        try:
-            connection = libvirt.open(self.uri)
-            connection.getDomainCapabilities(None, "x86_64", "pc", "qemu")
-            connection.close()
-        except libvirt.libvirtError as error:
-            said = f"libvirtd of {self.name} can't use QEMU (lab/system-packages installs it): {error}"
-            raise LabError(self._with_logs(said)) from error
-
-    def _with_logs(self, said: str) -> str:
-        return f"{said}\n{processes.tail(self._output)}\n{processes.tail(self.log)}"
+    def _wait_ready(self, process: psutil.Process) -> None:
+        Daemon(host=self.name, uri=self.uri, logs=[self._output, self.log]).wait_ready(process)
 
 
 def guests_of(directory: Path) -> list[psutil.Process]:
     """The QEMU processes whose files lie in a directory: libvirt gives them no environment to be known by."""
-    return [process for process in users_of(directory) if "qemu-system" in process.info["cmdline"][0]]
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _libvirtd() -> str:
-    found = shutil.which("libvirtd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        raise LabError("libvirtd is not installed; run lab/system-packages")
-    return found
+    return [process for process in users_of(directory) if is_qemu(process)]

@@ -3,7 +3,6 @@
 import shutil
 import socket
 import tempfile
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import libvirt
 import libvirt_qemu
 import pytest
+from direct_migration import PATIENCE, Migration
 
 from vmferry_lab import processes
 from vmferry_lab.guests.guest import Guest
@@ -21,18 +21,8 @@ from vmferry_lab.ports import free_ports
 from vmferry_lab.until import until
 
 MIB = 2**20
-PATIENCE = 60.0
-FLAGS = (
-    libvirt.VIR_MIGRATE_LIVE
-    | libvirt.VIR_MIGRATE_PEER2PEER
-    | libvirt.VIR_MIGRATE_PERSIST_DEST
-    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-)
-"""Without VIR_MIGRATE_UNSAFE: libvirt must deem the guests safe by itself."""
-LINK = 50
-"""MiB/s; the guests below need 1.3 s of downtime at that."""
 HOPELESS, ENOUGH = 300, 2000
-"""Downtimes in ms."""
+"""Downtimes in ms; at the link's bandwidth the guests below need 1.3 s."""
 
 _numbers = count(1)
 
@@ -68,49 +58,6 @@ def start(hosts):
         guest.destroy(hosts)
 
 
-class Migration(threading.Thread):
-    """A migration from the first host to the second one; `domain` is a way to control it."""
-
-    def __init__(self, guest, hosts, downtime, flags=0):
-        super().__init__(daemon=True)
-        self._connections = [libvirt.open(hosts[0].uri) for _ in range(2)]
-        self._blocked, self.domain = (each.lookupByUUIDString(guest.uuid) for each in self._connections)
-        self._target = hosts[1]
-        self._flags = FLAGS | flags
-        self.error = None
-        self.domain.migrateSetMaxDowntime(downtime)
-        self.start()
-        until("the migration to begin", lambda: self.done or self.pass_number, timeout=PATIENCE)
-
-    def run(self):
-        parameters = {"migrate_uri": self._target.migration_uri, "bandwidth": LINK}
-        try:
-            self._blocked.migrateToURI3(self._target.connect_uri, parameters, self._flags)
-        except libvirt.libvirtError as error:
-            self.error = error
-
-    @property
-    def done(self):
-        return not self.is_alive()
-
-    @property
-    def pass_number(self):
-        try:
-            return self.domain.jobStats().get("memory_iteration", 0)
-        except libvirt.libvirtError:  # just ended
-            return 0
-
-    def comes_to_pass(self, number):
-        until(f"pass {number}", lambda: self.done or self.pass_number >= number, timeout=PATIENCE)
-
-    def ends(self):
-        self.join(PATIENCE)
-        assert self.done
-        for each in self._connections:
-            each.close()
-        assert self.error is None
-
-
 def assert_arrived(guest, hosts):
     before = guest.verdict().ticks
     until("the guest to go on", lambda: guest.verdict().ticks > before + 100, timeout=PATIENCE)
@@ -122,7 +69,7 @@ def assert_arrived(guest, hosts):
 @pytest.mark.parametrize("pattern", Pattern, ids=lambda pattern: pattern.name.lower())
 def test_a_guest_outruns_its_link_until_it_may_stop_long_enough(hosts, start, pattern):
     guest, _ = start(pattern=pattern)
-    migration = Migration(guest, hosts, HOPELESS)
+    migration = Migration(guest, *hosts, downtime=HOPELESS)
     migration.comes_to_pass(4)
     assert not migration.done
     migration.domain.migrateSetMaxDowntime(ENOUGH)
@@ -132,7 +79,7 @@ def test_a_guest_outruns_its_link_until_it_may_stop_long_enough(hosts, start, pa
 
 def test_post_copy_moves_a_guest_that_outruns_its_link(hosts, start):
     guest, _ = start(pattern=Pattern.RANDOM)
-    migration = Migration(guest, hosts, HOPELESS, libvirt.VIR_MIGRATE_POSTCOPY)
+    migration = Migration(guest, *hosts, downtime=HOPELESS, flags=libvirt.VIR_MIGRATE_POSTCOPY)
     migration.comes_to_pass(2)
     migration.domain.migrateStartPostCopy()
     migration.ends()
@@ -141,7 +88,7 @@ def test_post_copy_moves_a_guest_that_outruns_its_link(hosts, start):
 
 def test_a_guest_slowed_down_while_it_migrates_converges_and_takes_its_rate_along(hosts, start):
     guest, _ = start()
-    migration = Migration(guest, hosts, HOPELESS)
+    migration = Migration(guest, *hosts, downtime=HOPELESS)
     migration.comes_to_pass(3)
     assert not migration.done
     guest.set_rate(hosts, 5_000_000)

@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from kernel_leftovers import left_of
 
 from vmferry_lab import processes
 from vmferry_lab.controlplane.commands import APISERVER
 from vmferry_lab.guests.image import GuestSpec
-from vmferry_lab.hosts.strays import strays
+from vmferry_lab.hosts.kinds import HostsKind
 from vmferry_lab.lab import Lab
 from vmferry_lab.until import until
 
@@ -33,7 +34,7 @@ def small_lab():
         yield lab
     finally:
         lab.down()
-        assert processes.of_lab(lab.directory) == strays(lab.directory) == []
+        assert left_of(lab.directory) == []
         assert not lab.directory.exists()
 
 
@@ -76,7 +77,7 @@ def test_a_shell_gets_the_lab_s_kubectl_and_cluster(small_lab):
 
 
 def test_other_hosts_are_not_silently_left_out(small_lab):
-    assert "a lab is up there already, with node-a; run `" in command(small_lab, "up", "--hosts", "2")
+    assert "a lab is up there already, with node-a (" in command(small_lab, "up", "--hosts", "2")
 
 
 def test_a_host_whose_libvirtd_is_down_is_told_of_and_nothing_else_is_printed(small_lab):
@@ -105,14 +106,20 @@ def test_a_dead_api_server_is_told_of_and_started_again(small_lab):
     assert "stopped" not in command(small_lab, "status")
 
 
-def test_down_leaves_nothing_even_of_a_lab_whose_creator_was_killed_half_way():
+@pytest.mark.parametrize("kind", list(HostsKind))
+def test_down_leaves_nothing_even_of_a_lab_whose_creator_was_killed_half_way(kind):
     lab = Lab(Path(tempfile.mkdtemp(prefix="vmf-")))
     words = [sys.executable, "-m", "vmferry_lab", "--dir", str(lab.directory), "up", "--no-components"]
-    creator = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    until("a first process", lambda: processes.of_component(lab.directory, "etcd"), timeout=PATIENCE)
+    creator = subprocess.Popen([*words, "--hosts-kind", kind], stdout=subprocess.DEVNULL)
+    until(
+        "two first processes",
+        lambda: {"etcd", "libvirtd-node-b"} <= processes.components_of(lab.directory),
+        timeout=PATIENCE,
+        interval=0.01,
+    )
     creator.kill()
     creator.wait(timeout=PATIENCE)
     assert processes.of_lab(lab.directory)
     lab.down()
-    assert processes.of_lab(lab.directory) == strays(lab.directory) == []
+    assert left_of(lab.directory) == []
     assert not lab.directory.exists()

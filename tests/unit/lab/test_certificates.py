@@ -54,3 +54,10 @@ def test_keys_belong_to_their_certificates_and_are_nobody_else_s_to_read(authori
     assert pair.key.stat().st_mode & 0o777 == 0o600
     key = serialization.load_pem_private_key(pair.key.read_bytes(), password=None)
     assert key.public_key() == load(pair).public_key()
+
+
+def test_a_host_is_server_and_client_of_others_and_may_encipher_keys(authority, policy):
+    host = load(authority.for_host("node-a", ["198.18.0.11"]))
+    policy.build_server_verifier(x509.DNSName("node-a")).verify(host, [])
+    policy.build_client_verifier().verify(host, [])
+    assert host.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment

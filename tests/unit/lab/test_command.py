@@ -72,7 +72,9 @@ def test_what_is_printed_to_go_on_with_names_program_and_directory(tmp_path, mon
 @pytest.fixture
 def two_hosts(tmp_path, monkeypatch):
     """A lab of which the record says that it is up with two hosts; nothing runs, so nothing answers."""
-    (tmp_path / "lab.json").write_text('{"hosts": ["node-a", "node-b"], "link": null}')
+    (tmp_path / "lab.json").write_text(
+        '{"hosts": ["node-a", "node-b"], "kind": "session", "link": null, "subnet": null}'
+    )
     (tmp_path / ".vmferry-lab").touch()
     (tmp_path / "guests").mkdir()
     (tmp_path / "guests" / "db.img").touch()
@@ -81,12 +83,14 @@ def two_hosts(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("words", [["--hosts", "3"], ["--hosts", "1"], ["--link", "55M"]])
+@pytest.mark.parametrize(
+    "words", [["--hosts", "3"], ["--hosts", "1"], ["--link", "55M"], ["--hosts-kind", "node"]]
+)
 def test_other_hosts_than_a_lab_has_are_refused(two_hosts, words):
     result = CliRunner().invoke(main, ["up", "--dir", str(two_hosts), *words])
     assert result.exit_code == 1
     assert result.output.startswith(
-        f"Error: {two_hosts}: a lab is up there already, with node-a, node-b; run `"
+        f"Error: {two_hosts}: a lab is up there already, with node-a, node-b (session hosts); run `"
     )
 
 
@@ -128,3 +132,13 @@ def test_what_the_system_refuses_is_said_in_a_line(monkeypatch):
 def test_down_of_a_lab_that_is_not_there_is_no_error(tmp_path):
     result = CliRunner().invoke(main, ["--dir", str(tmp_path / "x"), "down"])
     assert result.exit_code == 0
+
+
+@pytest.mark.parametrize("words", [["cut"], ["heal"], ["shape", "55M"], ["drop", "stream"], ["power-off"]])
+def test_faults_of_hosts_that_have_no_links_are_refused_with_the_way_out(two_hosts, words):
+    result = CliRunner().invoke(main, ["host", "node-a", *words, "--dir", str(two_hosts)])
+    assert result.exit_code == 1
+    assert result.output.startswith(
+        "Error: node-a has no link and no power of its own; as root bring a lab up"
+    )
+    assert result.output.count("\n") == 1

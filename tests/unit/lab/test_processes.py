@@ -1,5 +1,6 @@
 """The lab's processes are known by a mark in their environment, and are stopped for certain."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -109,3 +110,18 @@ def test_killing_all_takes_no_end_where_something_restarts_them(start):
 def test_waiting_ends_and_says_for_what():
     with pytest.raises(TimeoutError, match=r"waited 0\.05 s in vain for: godot"):
         until("godot", lambda: None, timeout=0.05, interval=0.01)
+
+
+def test_a_process_started_apart_is_found_though_it_is_nobody_s_child(tmp_path):
+    process = processes.start("one", ["sleep", "600"], lab=tmp_path, log=tmp_path / "log", through=["nice"])
+    try:
+        assert processes.of_component(tmp_path, "one") == [process]
+        assert process.ppid() != os.getpid()
+    finally:
+        processes.stop([process], how=signal.SIGKILL)
+
+
+def test_one_that_is_started_apart_and_ends_at_once_is_told_of_with_its_last_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_APPEARS", 0.5)
+    with pytest.raises(LabError, match=r"one has ended at once\n.*no/such/file"):
+        processes.start("one", ["cat", "/no/such/file"], lab=tmp_path, log=tmp_path / "log", through=["nice"])

@@ -1,0 +1,91 @@
+"""The configuration of a node: what lies in its /etc/libvirt, and how it finds names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+CONFIGURATION = Path("/etc/libvirt")
+"""Where the node has it."""
+CERTIFICATES = CONFIGURATION / "pki"
+IMAGES = Path("/var/lib/libvirt/images")
+"""Where each node has disks of its own; libvirt's usual place."""
+POOL = "local"
+"""The storage pool there; libvirt copies a disk to none but a pool."""
+DAEMON_PORTS = range(16509, 16510), range(16514, 16515)
+"""Where libvirtd takes other daemons' connections: plain, and by TLS. libvirt's defaults."""
+STREAM_PORTS = range(49152, 49216)
+"""Where QEMU takes a migration's memory and disks; libvirt's defaults."""
+
+_KEEPALIVE = "keepalive_interval = 1\nkeepalive_count = 3\n"
+"""A silent peer is given up after 3.5 s, not libvirt's 28.5 s; each daemon is both client and server of others."""
+
+
+def libvirtd_conf(*, address: object, identity: object) -> str:
+    """The daemon's configuration.
+
+    Args:
+        address: Where other daemons reach it.
+        identity: Its UUID, since all nodes read one machine's.
+    """
+    return (
+        f'host_uuid = "{identity}"\n'
+        f'listen_addr = "{address}"\n'
+        "listen_tcp = 1\n"
+        "listen_tls = 1\n"
+        'auth_tcp = "none"\n'
+        'auth_tls = "none"\n'
+        'auth_unix_ro = "none"\n'
+        'auth_unix_rw = "none"\n'
+        'unix_sock_rw_perms = "0700"\n'
+        f'ca_file = "{CERTIFICATES / "cacert.pem"}"\n'
+        f'cert_file = "{CERTIFICATES / "servercert.pem"}"\n'
+        f'key_file = "{CERTIFICATES / "serverkey.pem"}"\n'
+        'log_outputs = "2:file:/var/log/libvirt/libvirtd.log"\n'
+        "max_clients = 200\n"
+        f"{_KEEPALIVE}"
+    )
+
+
+def qemu_conf(*, address: object) -> str:
+    """The configuration of QEMU under the daemon.
+
+    QEMU is root with all capabilities: CAP_SYS_PTRACE is what userfaultfd, and so post-copy, takes where
+    vm.unprivileged_userfaultfd is 0. `remember_owner` would note on a shared file that the other node uses it.
+
+    Args:
+        address: Where migrations come in.
+    """
+    return (
+        'user = "root"\n'
+        'group = "root"\n'
+        "clear_emulator_capabilities = 0\n"
+        'security_driver = "none"\n'
+        'stdio_handler = "file"\n'
+        "cgroup_controllers = []\n"
+        "remember_owner = 0\n"
+        f'migration_host = "{address}"\n'
+        f"migration_port_min = {STREAM_PORTS.start}\n"
+        f"migration_port_max = {STREAM_PORTS.stop - 1}\n"
+        f'migrate_tls_x509_cert_dir = "{CERTIFICATES}"\n'
+        "migrate_tls_x509_verify = 1\n"
+        f"{_KEEPALIVE}"
+    )
+
+
+def certificate_names() -> dict[str, str]:
+    """What libvirt and QEMU look for in CERTIFICATES, and what it is: `ca`, the node's `certificate` or `key`."""
+    names = {"cacert.pem": "ca", "ca-cert.pem": "ca"}
+    for role in ("server", "client"):
+        names |= {f"{role}cert.pem": "certificate", f"{role}-cert.pem": "certificate"}
+        names |= {f"{role}key.pem": "key", f"{role}-key.pem": "key"}
+    return names
+
+
+def hosts_file(addresses: Mapping[str, object]) -> str:
+    """The names of all nodes: without its own, libvirt waits 10 s for a name server at each start of a guest."""
+    lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def pool_xml() -> str:
+    """The storage pool."""
+    return f"<pool type='dir'>\n  <name>{POOL}</name>\n  <target><path>{IMAGES}</path></target>\n</pool>\n"
