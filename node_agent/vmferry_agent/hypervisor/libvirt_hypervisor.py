@@ -12,6 +12,7 @@ from typing_extensions import override
 from vmferry_agent.hypervisor.calls import in_thread
 from vmferry_agent.hypervisor.features import features
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
+from vmferry_agent.hypervisor.libvirt_measuring import timed
 from vmferry_agent.hypervisor.libvirt_options import option_flags, option_parameters
 from vmferry_agent.hypervisor.port import (
     CompletedJob,
@@ -26,6 +27,7 @@ from vmferry_agent.hypervisor.port import (
     StartRequest,
 )
 from vmferry_agent.hypervisor.states import in_words
+from vmferry_agent.measurements import UNMEASURED, Measurements
 
 T = TypeVar("T")
 
@@ -51,10 +53,14 @@ class LibvirtHypervisor(Hypervisor):
 
     Args:
         uri: libvirt's connection URI, such as qemu:///system.
+        measurements: Told of each call.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._connection = LibvirtConnection(uri, job_completed=self._remember)
+    def __init__(self, uri: str, measurements: Measurements = UNMEASURED) -> None:
+        self._measurements = measurements
+        self._connection = LibvirtConnection(
+            uri, job_completed=self._remember, opened=measurements.libvirt_connected
+        )
         self._completed: dict[str, CompletedJob] = {}
         self._arrival = threading.Condition()
 
@@ -121,7 +127,8 @@ class LibvirtHypervisor(Hypervisor):
         self, name: str, function: Callable[[], T], *, deadline: float | None = CALL_DEADLINE
     ) -> T:
         try:
-            return await in_thread(function, deadline=deadline)
+            with timed(name, self._measurements):
+                return await in_thread(function, deadline=deadline)
         except TimeoutError as error:
             said = str(error) or f"libvirt did not answer within {deadline} s"
             raise HypervisorUnreachable(f"{said} ({name})") from None

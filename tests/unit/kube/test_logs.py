@@ -18,7 +18,11 @@ def logs(capsys):
     def start(log_format):
         root.handlers = []
         log_to_stderr(log_format=log_format)
-        return lambda: capsys.readouterr().err.splitlines()
+
+        def lines():
+            return capsys.readouterr().err.splitlines()
+
+        return lines
 
     yield start
     root.handlers = before
