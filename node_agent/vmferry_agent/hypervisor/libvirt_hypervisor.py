@@ -27,6 +27,7 @@ from vmferry_agent.hypervisor.port import (
     StartRequest,
 )
 from vmferry_agent.hypervisor.states import in_words
+from vmferry_agent.hypervisor.versions import version_in_words
 from vmferry_agent.measurements import UNMEASURED, Measurements
 
 T = TypeVar("T")
@@ -142,8 +143,8 @@ class LibvirtHypervisor(Hypervisor):
         memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)  # in KiB
         free = sum(memory.get(part, 0) for part in ("free", "buffers", "cached"))
         return HostFacts(
-            libvirt_version=_version(connection.getLibVersion()),
-            qemu_version=_version(connection.getVersion()),
+            libvirt_version=version_in_words(connection.getLibVersion()),
+            qemu_version=version_in_words(connection.getVersion()),
             free_memory=free * 1024,
             features=features(
                 qemu_version=connection.getVersion(),
@@ -265,11 +266,6 @@ def _parameters(request: StartRequest) -> dict[str, object]:
 def _mebi(value: int | None) -> int:
     """Bytes per second in libvirt's unit, MiB/s."""
     return _UNLIMITED_MEBI if value is None else max(1, value // _MEBI)
-
-
-def _version(number: int) -> str:
-    """From libvirt's numbering: a million for major, a thousand for minor."""
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 def _translated(error: libvirt.libvirtError) -> HypervisorError:
