@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import islice
 
 from kubernetes.aio.client import (
     ApiClient,
@@ -27,6 +28,7 @@ from vmferry_agent.decisions.preflight import (
 from vmferry_agent.hypervisor.calls import in_thread
 from vmferry_agent.hypervisor.libvirt_preflight import look_at_daemon, look_where_it_leads
 from vmferry_api import GROUP, VERSION
+from vmferry_kube.backoff import Backoff
 from vmferry_kube.clients import REQUEST_TIMEOUT, connect
 from vmferry_kube.errors import UnavailableError, asking
 
@@ -35,6 +37,8 @@ _logger = logging.getLogger(__name__)
 DEADLINE = 15.0
 """Seconds for libvirt; on a fresh host it asks QEMU for all that it can do first."""
 _MIGRATIONS = (("get", ""), ("list", ""), ("watch", ""), ("patch", "status"))
+_BUSY = 429
+_TRIES = 3
 _LEASES = ("get", "create", "update")
 _LEVELS = {Level.OK: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
@@ -119,6 +123,20 @@ async def _may(client: ApiClient, **attributes: str | None) -> bool:
 
 
 async def _list_one(client: ApiClient, node: str) -> None:
+    """Look whether there are migrations at all; an API server that has just started asks for patience."""
+    for delay in islice(Backoff(first=1, most=4), _TRIES):
+        try:
+            await _list(client, node)
+        except ApiException as error:
+            if error.status != _BUSY:
+                raise
+            await asyncio.sleep(delay)
+        else:
+            return
+    await _list(client, node)
+
+
+async def _list(client: ApiClient, node: str) -> None:
     with asking():
         await CustomObjectsApi(client).list_cluster_custom_object(
             GROUP,

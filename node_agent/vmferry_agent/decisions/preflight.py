@@ -143,7 +143,7 @@ def capable(libvirt_version: str, qemu_version: str, features: Iterable[Feature]
             Finding(
                 level=Level.WARNING,
                 what="no encrypted migrations: QEMU has no certificates, or they can't be seen from here",
-                cure="put ca-cert, server-cert, server-key, client-cert and client-key (.pem) into /etc/pki/qemu, or "
+                cure="put ca-cert, server-cert, server-key, client-cert, client-key (.pem) into /etc/pki/qemu, or "
                 "where migrate_tls_x509_cert_dir in qemu.conf says; in a pod, mount that and /etc/libvirt",
             )
         )
