@@ -28,9 +28,10 @@ lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements.txt
 LOCK := --quiet --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11
 
-bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies (as root; 15 minutes)
+bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
 	$(BIN)/python bench/objective.py
+	$(BIN)/python bench/agent_footprint.py
 
 setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the control plane's binaries
 	$(BIN)/vmferry-lab binaries

@@ -6,12 +6,17 @@ thread; in a thread of its own it does neither, and may be started anew when it 
 
 import asyncio
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import kopf
+from typing_extensions import override
 
 from vmferry_api import GROUP, VERSION
 from vmferry_kube.backoff import Backoff
@@ -25,6 +30,22 @@ HEALTHY = 60.0
 """Seconds; a watch that lasted so long had nothing wrong with it, and begins again without a long delay."""
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Spares kopf the comparison of each object with its former self, which nobody asks for: most of its work."""
+
+    @override
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    @override
+    def fetch(self, *, body: kopf.Body) -> None:
+        return None
+
+    @override
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
 class Watch:
     """Hands each event of a kind to a callback in the event loop that it was started from.
 
@@ -34,6 +55,8 @@ class Watch:
             come again, so that it must be idempotent; one that was deleted meanwhile does not.
         field_selector: A server-side selector, such as `spec.sourceNode=node-a`.
         backoff: The delays before it is begun again.
+        spread: Seconds over which to spread when a stream that was lost is asked for again. A thousand agents lose
+            theirs in the same moment, and the first try is without a delay otherwise.
     """
 
     def __init__(
@@ -43,6 +66,7 @@ class Watch:
         seen: Seen,
         field_selector: str | None = None,
         backoff: Backoff = Backoff(first=1, most=30),  # noqa: B008 - immutable
+        spread: float = 0.0,
     ) -> None:
         self._plural = plural
         self._seen = seen
@@ -51,15 +75,30 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{plural}", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._spread = spread
+        self._streams = False
+        self.streams_begun = 0
+        """How often the API server has begun to stream; each time, it tells first of all that there is."""
+        self.heard_at: datetime | None = None
+        """When it last did that, or told of an object. The silence of one that works lasts 70 s at most."""
+
+    @property
+    def lives(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin; callbacks come in the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
+    def end(self) -> None:
+        """End it without waiting: whoever is about to leave need not see kopf close its connections."""
+        self._stop.set()
+
     async def stop(self) -> None:
         """End, waiting a few seconds for kopf to close its connections."""
-        self._stop.set()
+        self.end()
         await asyncio.to_thread(self._thread.join, 5)
 
     def _run(self) -> None:
@@ -83,10 +122,11 @@ class Watch:
 
     async def _operator(self) -> None:
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(kopf.login_via_client)
+        kopf.on.login(registry=registry)(self._new_login())
 
         @kopf.on.event(GROUP, VERSION, self._plural, registry=registry)
         async def seen(event: kopf.RawEvent, **_: object) -> None:
+            self.heard_at = datetime.now(UTC)
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._seen, event["type"], event["object"])
 
@@ -98,13 +138,63 @@ class Watch:
             stop_flag=self._stop,
         )
 
+    def _new_login(self) -> Callable[..., Any]:
+        """Make the login of one run of kopf: its sessions tell of each request for a stream."""
+        tried: list[kopf.ConnectionInfo] = []
+
+        async def login(**words: Any) -> kopf.AiohttpSession | None:  # noqa: ANN401 - kopf's
+            info = kopf.login_via_client(**words)
+            if info is None:
+                return None
+            if info in tried:  # kopf itself knows a session again, but not what is behind a new one
+                raise kopf.LoginError("the API server does not take the credentials any more")
+            tried.append(info)
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+                headers=info.as_http_headers(),
+                proxy=info.proxy_url,
+                trace_configs=[self._trace()],
+            )
+            return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
+
+        return login
+
+    def _trace(self) -> aiohttp.TraceConfig:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(self._asks)
+        trace.on_request_end.append(self._answered)
+        return trace
+
+    async def _asks(
+        self,
+        _session: aiohttp.ClientSession,
+        _context: SimpleNamespace,
+        asked: aiohttp.TraceRequestStartParams,
+    ) -> None:
+        if _is_watch(asked) and self._streams:
+            self._streams = False
+            await asyncio.sleep(random.uniform(0, self._spread))  # noqa: S311 - spreads load, keeps no secret
+
+    async def _answered(
+        self, _session: aiohttp.ClientSession, _context: SimpleNamespace, asked: aiohttp.TraceRequestEndParams
+    ) -> None:
+        if _is_watch(asked) and asked.response.ok:
+            self._streams = True
+            self.streams_begun += 1
+            self.heard_at = datetime.now(UTC)
+
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()
         settings.scanning.disabled = True  # neither CRDs nor namespaces need watching
         settings.posting.enabled = False
+        settings.persistence.diffbase_storage = _NoDifferences()
         settings.networking.error_backoffs = Backoff()
         settings.networking.request_timeout = 30
         settings.watching.initial_streaming = True
         if self._field_selector:
             settings.watching.field_selectors[GROUP, VERSION, self._plural] = self._field_selector
         return settings
+
+
+def _is_watch(asked: aiohttp.TraceRequestStartParams | aiohttp.TraceRequestEndParams) -> bool:
+    return asked.url.query.get("watch") == "true"

@@ -82,7 +82,9 @@ class Components:
         host = self._hosts[self._known(name)]
         addresses = ["--connect-uri", host.connect_uri, "--migration-uri", host.migration_uri]
         record = ["--record-traces", str(self.traces)]
-        return ["vmferry_agent", "--node", host.name, "--libvirt-uri", host.own_uri, *addresses, *record]
+        health = ["--health-address", "127.0.0.1", "--health-port", "0"]  # its log tells which it is
+        libvirt = ["--libvirt-uri", host.own_uri]
+        return ["vmferry_agent", "run", "--node", host.name, *libvirt, *addresses, *record, *health]
 
     def _known(self, name: str) -> str:
         if name not in self.names:

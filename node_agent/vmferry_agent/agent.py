@@ -1,27 +1,39 @@
-"""The agent of one node: two watches, two roles."""
+"""The agent of one node: two watches, two roles, a Lease."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, ApiException
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.hypervisor.port import Hypervisor, HypervisorError
+from vmferry_agent.hypervisor.port import Hypervisor
+from vmferry_agent.measurements import UNMEASURED, Measurements
+from vmferry_agent.metrics import AgentState, RoleState
 from vmferry_agent.migrations.source import SourceMigration, has_ended, is_over
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import NewReporter, Role
 from vmferry_agent.streams import KernelStreams
-from vmferry_api.migrations import VMMigration
+from vmferry_agent.tallies import tally
+from vmferry_api.conditions import ConditionType, is_true
+from vmferry_api.migrations import Phase, VMMigration
 from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
-from vmferry_kube.errors import ConflictError
+from vmferry_kube.errors import ConflictError, UnavailableError
+from vmferry_kube.leases import Lease
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.watching import Watch
 
 _logger = logging.getLogger(__name__)
+
+SPREAD = 3.0
+"""Seconds over which the agents of a cluster spread when they ask for a lost stream again."""
+FLUSH = 1.0
+"""Seconds that the end of the process may wait for the last reports to be written."""
 
 
 class Agent:
@@ -34,6 +46,8 @@ class Agent:
         client: The connection to the API server.
         traces: Records the migrations from this node.
         measure_dirty_rate: Whether to measure how fast guests write before they leave.
+        lease: Tells that this agent lives.
+        measurements: Told of what happens.
     """
 
     def __init__(
@@ -45,6 +59,8 @@ class Agent:
         client: ApiClient,
         traces: Traces,
         measure_dirty_rate: bool = True,
+        lease: Lease | None = None,
+        measurements: Measurements = UNMEASURED,
     ) -> None:
         self._node = node
         self._client = client
@@ -52,16 +68,19 @@ class Agent:
         self._addresses = addresses
         self._traces = traces
         self._measure_dirty_rate = measure_dirty_rate
+        self._lease = lease
+        self._measurements = measurements
         self._claims: set[str] = set()
         self._clock = Clock()
         self._streams = KernelStreams()
-        self._greeting: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._source = Role(
             "source",
             new_reporter=self._reporter(SOURCE_AGENT, lambda: self._source),
             new_work=self._leaving,
             concerns=lambda migration: migration.spec.source_node == node,
             ended=has_ended,
+            follow=lambda before, now: tally(before.status, now.status, measurements),
         )
         self._target = Role(
             "target",
@@ -70,36 +89,60 @@ class Agent:
             concerns=lambda migration: migration.spec.target_node == node,
             ended=is_over,
         )
-        self._watches = [
-            Watch(plural="vmmigrations", seen=self._source.seen, field_selector=f"spec.sourceNode={node}"),
-            Watch(plural="vmmigrations", seen=self._target.seen, field_selector=f"spec.targetNode={node}"),
-        ]
+        self._watches = {
+            role: Watch(
+                plural="vmmigrations", seen=role.seen, field_selector=f"spec.{field}={node}", spread=SPREAD
+            )
+            for role, field in ((self._source, "sourceNode"), (self._target, "targetNode"))
+        }
 
     def start(self) -> None:
         """Begin to watch."""
         _logger.info("serving node %s", self._node)
-        self._greeting = asyncio.create_task(self._greet(), name="greet the hypervisor")
-        for watch in self._watches:
+        if self._lease is not None:
+            self._keeping = asyncio.create_task(self._lease.keep(), name="keep the Lease")
+        for watch in self._watches.values():
             watch.start()
 
     async def stop(self) -> None:
-        """End; what runs in libvirt goes on."""
-        if self._greeting is not None:
-            self._greeting.cancel()
-        await asyncio.gather(*(watch.stop() for watch in self._watches))
-        await self._source.stop()
-        await self._target.stop()
+        """End; what runs in libvirt goes on. What is to be reported is, where that is a matter of a moment."""
+        for watch in self._watches.values():
+            watch.end()
+        if self._keeping is not None:
+            self._keeping.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH):
+                await asyncio.gather(*(role.flush() for role in self._watches))
+        await asyncio.gather(*(role.stop() for role in self._watches))
         await asyncio.to_thread(self._traces.close)
 
-    async def _greet(self) -> None:
-        """Ask the hypervisor once: its first answer takes seconds, and who looks at the log sees if it can't."""
-        try:
-            facts = await self._hypervisor.facts()
-        except HypervisorError as error:
-            _logger.warning("%s; it is asked again for each migration", error)
-        else:
-            can = ", ".join(sorted(facts.features)) or "nothing special"
-            _logger.info("libvirt %s, QEMU %s: %s", facts.libvirt_version, facts.qemu_version, can)
+    @property
+    def dead(self) -> Sequence[str]:
+        """What should run in this process and does not."""
+        dead = [each for role in self._watches for each in role.dead]
+        dead += [
+            f"{role.name}: the watch has died" for role, watch in self._watches.items() if not watch.lives
+        ]
+        if self._keeping is not None and self._keeping.done():
+            dead.append("the Lease is not kept any more")
+        return dead
+
+    @property
+    def unheard(self) -> Sequence[str]:
+        """The watches that have not told yet what there is."""
+        return [
+            f"{role.name}: the API server has not listed the migrations yet"
+            for role, watch in self._watches.items()
+            if not watch.streams_begun
+        ]
+
+    @property
+    def state(self) -> AgentState:
+        """How it stands."""
+        return AgentState(
+            roles=[_role_state(role, watch) for role, watch in self._watches.items()],
+            lease_renewed_at=self._lease.renewed_at if self._lease is not None else None,
+        )
 
     def _reporter(self, manager: str, role: Callable[[], Role]) -> NewReporter:
         """Writes hold for the version last seen; what they return or run into is news of others' writes."""
@@ -111,11 +154,17 @@ class Agent:
             async def write(status: Mapping[str, Any]) -> None:
                 version = role().version(metadata.uid) or metadata.resource_version
                 seen = metadata.replace(resource_version=version)
+                began, failure = time.monotonic(), None
                 try:
                     written = await writer.apply_migration(seen, dict(status))
-                except ConflictError as error:
-                    role().seen(None, error.found)
+                except (ConflictError, UnavailableError, ApiException) as error:
+                    failure = _failure(error)
+                    if isinstance(error, ConflictError):
+                        role().seen(None, error.found)
                     raise
+                finally:
+                    seconds = time.monotonic() - began
+                    self._measurements.status_written(role().name, seconds=seconds, failure=failure)
                 role().seen(None, written)
 
             return Reporter(f"{metadata.namespace}/{metadata.name}", write, gone=gone)
@@ -142,3 +191,25 @@ class Agent:
             streams=self._streams,
             clock=self._clock,
         )
+
+
+def _failure(error: Exception) -> str:
+    match error:
+        case ConflictError():
+            return "conflict"
+        case UnavailableError():
+            return "unavailable"
+        case _:
+            return "refused"
+
+
+def _role_state(role: Role, watch: Watch) -> RoleState:
+    migrations = [migration.status for migration in role.migrations]
+    return RoleState(
+        name=role.name,
+        phases=[status.phase or Phase.PENDING for status in migrations],
+        stalling=sum(is_true(status.conditions, ConditionType.MIGRATION_STALLING) for status in migrations),
+        writes_waiting=role.writes_waiting,
+        streams_begun=watch.streams_begun,
+        heard_at=watch.heard_at,
+    )

@@ -1,86 +1,127 @@
 """The command `vmferry-agent`."""
 
 import asyncio
+import contextlib
 import logging
-import signal
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from kubernetes.aio.client import ApiClient
+from kubernetes.aio.config import ConfigException
+from prometheus_client import disable_created_metrics
 
 from vmferry_agent.agent import Agent
+from vmferry_agent.configuration import Configuration, options
+from vmferry_agent.decisions.preflight import Level
+from vmferry_agent.health import HealthServer, Reachability
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from vmferry_agent.metrics import Metrics
 from vmferry_agent.migrations.target import Addresses
 from vmferry_agent.migrations.traces import Traces
+from vmferry_agent.preflight import check as look
+from vmferry_agent.preflight import log_libvirt
+from vmferry_agent.signals import Signals, leave
 from vmferry_kube.clients import connect
+from vmferry_kube.leases import Lease
 from vmferry_kube.logs import log_to_stderr
 
+_logger = logging.getLogger(__name__)
 
-@click.command()
-@click.option("--node", required=True, help="The name of the Node object that this host is.")
-@click.option(
-    "--libvirt-uri", default="qemu:///system", show_default=True, help="This host's libvirt daemon."
-)
-@click.option(
-    "--connect-uri", required=True, help="How other hosts' libvirt daemons reach this one's (peer-to-peer)."
-)
-@click.option("--migration-uri", help="Where this host's QEMU listens, such as tcp://10.0.0.7.")
-@click.option(
-    "--tls-destination",
-    help="The name in the certificate of this host's QEMU, where it is not the host of the migration URI.",
-)
-@click.option(
-    "--measure-dirty-rate/--no-measure-dirty-rate",
-    default=True,
-    show_default=True,
-    help="Measure how fast a guest writes, by a sample of its pages, while it waits for its start.",
-)
-@click.option(
-    "--record-traces",
-    envvar="VMFERRY_RECORD_TRACES",
-    show_envvar=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A directory to record each attempt in, for `kubectl vmferry simulate`.",
-)
-@click.option("--verbose", is_flag=True, help="Log more.")
-def main(
-    *,
-    node: str,
-    libvirt_uri: str,
-    connect_uri: str,
-    migration_uri: str | None,
-    tls_destination: str | None,
-    record_traces: Path | None,
-    measure_dirty_rate: bool,
-    verbose: bool,
-) -> None:
-    """Carry out the live migrations from and to this node."""
-    log_to_stderr(verbose=verbose)
-    addresses = Addresses(
-        connect_uri=connect_uri, migration_uri=migration_uri, tls_destination=tls_destination
+_ENDING = 1.6
+"""Seconds that an orderly end may take."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@click.group()
+def main() -> None:
+    """Carry out the live migrations from and to one node."""
+
+
+@main.command()
+@options
+def run(**words: Any) -> None:  # noqa: ANN401 - click's
+    """Carry out the live migrations from and to this node, until SIGTERM."""
+    configuration = Configuration(**words)
+    log_to_stderr(verbose=configuration.verbose, log_format=configuration.log_format)
+    asyncio.run(_run(configuration))
+
+
+@main.command()
+@options
+def check(**words: Any) -> None:  # noqa: ANN401 - click's
+    """Tell whether this host and the cluster have what the agent needs; the exit code is 1 where not."""
+    configuration = Configuration(**words)
+    log_to_stderr(verbose=configuration.verbose)
+    if not configuration.verbose:
+        logging.disable(logging.INFO)
+    findings = asyncio.run(look(configuration))
+    for finding in findings:
+        click.echo(f"{finding.level:8}{finding}")
+    leave(1 if any(finding.level == Level.ERROR for finding in findings) else 0)
+
+
+async def _run(configuration: Configuration) -> None:
+    """Never returns: closing the event loop would wait for threads."""
+    signals = Signals()
+    try:
+        async with connect() as client:
+            await _serve(configuration, client, signals)
+    except (ConfigException, OSError) as error:
+        _logger.error("can't run: %s", error)
+        leave(1)
+
+
+async def _serve(configuration: Configuration, client: ApiClient, signals: Signals) -> None:
+    disable_created_metrics()  # type: ignore[no-untyped-call] # one more series for each that nobody asks for
+    metrics = Metrics()
+    hypervisor = LibvirtHypervisor(configuration.libvirt_uri, metrics)
+    agent = Agent(
+        configuration.node,
+        hypervisor=hypervisor,
+        addresses=Addresses(
+            connect_uri=configuration.connect_uri,
+            migration_uri=configuration.migration_uri,
+            tls_destination=configuration.tls_destination,
+        ),
+        client=client,
+        traces=Traces(configuration.record_traces),
+        measure_dirty_rate=configuration.measure_dirty_rate,
+        lease=_lease(configuration, client),
+        measurements=metrics,
+    )
+    metrics.follow(lambda: agent.state)
+    if configuration.health_port is not None:
+        server = _health(agent, Reachability(hypervisor), metrics)
+        await server.start(configuration.health_address, configuration.health_port)
+    looking = asyncio.create_task(log_libvirt(configuration), name="look at libvirt")
+    agent.start()
+    await signals.wait()
+    _logger.info("stopping; migrations that run go on")
+    looking.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ENDING):
+            await agent.stop()
+    leave(0)
+
+
+def _lease(configuration: Configuration, client: ApiClient) -> Lease:
+    """Held by the node as it was booted, so that a reboot shows."""
+    try:
+        boot = _BOOT_ID.read_text().strip()
+    except OSError:
+        boot = "unknown"
+    return Lease(
+        client,
+        namespace=configuration.namespace,
+        name=f"vmferry-agent-{configuration.node}",
+        holder=f"{configuration.node}_{boot}",
     )
 
-    def new_agent(client: ApiClient) -> Agent:
-        return Agent(
-            node,
-            hypervisor=LibvirtHypervisor(libvirt_uri),
-            addresses=addresses,
-            client=client,
-            traces=Traces(record_traces),
-            measure_dirty_rate=measure_dirty_rate,
-        )
 
-    asyncio.run(_serve(new_agent))
+def _health(agent: Agent, reachability: Reachability, metrics: Metrics) -> HealthServer:
+    async def not_ready() -> list[str]:
+        trouble = await reachability.trouble()
+        return [*agent.unheard, *([trouble] if trouble else [])]
 
-
-async def _serve(new_agent: Callable[[ApiClient], Agent]) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with connect() as client:
-        agent = new_agent(client)
-        agent.start()
-        await stop.wait()
-        logging.getLogger(__name__).info("stopping; migrations that run go on")
-        await agent.stop()
+    return HealthServer(dead=lambda: agent.dead, not_ready=not_ready, metrics=metrics.text)

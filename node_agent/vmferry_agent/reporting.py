@@ -54,6 +54,16 @@ class Reporter:
         self._settled = asyncio.Condition()
         self._task = asyncio.create_task(self._run(), name=f"report {name}")
 
+    @property
+    def waiting(self) -> bool:
+        """Whether more than mere progress is not written yet."""
+        return not self._gone and self._urgent()
+
+    @property
+    def lives(self) -> bool:
+        """Whether it writes still, or has no need to."""
+        return self._gone or not self._task.done()
+
     def put(self, status: Status) -> None:
         """Have this written, in place of whatever has not been written yet."""
         if status != self._latest:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from vmferry_agent.reporting import Reporter
 from vmferry_api.migrations import VMMigration
 from vmferry_kube.backoff import Backoff
+from vmferry_kube.logs import about
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +32,24 @@ class Work(Protocol):
 NewReporter = Callable[[VMMigration, Callable[[], None]], Reporter]
 """Makes what writes a migration's status; it tells when it finds that the object is gone."""
 NewWork = Callable[[VMMigration, Reporter], Work]
+Follow = Callable[[VMMigration, VMMigration], None]
+"""Told of each change of a migration that is worked on: as it was, as it is."""
+
+
+@dataclass(kw_only=True)
+class _Served:
+    """A migration that is worked on."""
+
+    migration: VMMigration
+    version: int
+    fields: dict[str, str | int] = field(default_factory=dict)
+    """What every line of the log about it bears."""
+    work: Work
+    reporter: Reporter
+
+    @property
+    def name(self) -> tuple[str | None, str]:
+        return self.migration.metadata.namespace, self.migration.metadata.name
 
 
 class Role:
@@ -42,6 +62,7 @@ class Role:
         ended: Whether nothing is left to do for a migration.
         concerns: Whether a migration is this node's in this role. The watch selects already; but to act for
             another node would be too bad to rest on one setting.
+        follow: Told of each change.
     """
 
     def __init__(
@@ -52,87 +73,141 @@ class Role:
         new_work: NewWork,
         concerns: Callable[[VMMigration], bool],
         ended: Callable[[VMMigration], bool],
+        follow: Follow = lambda _before, _now: None,
     ) -> None:
-        self._name = name
-        self._ended = ended
+        self.name = name
+        self._is_done = ended
         self._concerns = concerns
         self._new_reporter = new_reporter
         self._new_work = new_work
-        self._works: dict[str, Work] = {}
+        self._follow = follow
+        self._served: dict[str, _Served] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._versions: dict[str, int] = {}
-        self._names: dict[str, tuple[str | None, str]] = {}
+        self._stopping = False
+        self._died: list[str] = []
+
+    @property
+    def migrations(self) -> Iterable[VMMigration]:
+        """Those that are worked on, as last seen."""
+        return [served.migration for served in self._served.values()]
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many of them have a change to report that is not written yet."""
+        return sum(served.reporter.waiting for served in self._served.values())
+
+    @property
+    def dead(self) -> Sequence[str]:
+        """What should run and does not."""
+        silent = [
+            f"{self.name}: {served.migration.metadata.name} is not reported any more"
+            for served in self._served.values()
+            if not served.reporter.lives
+        ]
+        return [*self._died, *silent]
 
     def seen(self, event: str | None, raw: Mapping[str, Any]) -> None:
         """Take an event of the watch, or what a write has returned."""
+        metadata = raw.get("metadata", {})
+        uid, version = metadata.get("uid", ""), int(metadata.get("resourceVersion") or 0)
+        served = self._served.get(uid)
+        if served is not None and 0 < version <= served.version and event != "DELETED":
+            return  # seen already, by the watch or as the answer to a write: half of all, and reading costs
         try:
             migration = VMMigration.read(raw)
         except ValidationError as error:
-            name = raw.get("metadata", {}).get("name")
-            _logger.error("%s: VMMigration %s can't be read, and is left alone: %s", self._name, name, error)
+            name = metadata.get("name")
+            _logger.error("%s: VMMigration %s can't be read, and is left alone: %s", self.name, name, error)
             return
         if not self._concerns(migration):
-            _logger.error("%s: %s is not this node's", self._name, migration.metadata.name)
-            return
-        uid = migration.metadata.uid
-        version = int(migration.metadata.resource_version or 0)
-        if 0 < version <= self._versions.get(uid, 0) and event != "DELETED":
-            return  # seen already, by the watch or as the answer to a write
-        if uid in self._works:
-            self._works[uid].update(migration)
-            if event == "DELETED":
-                self._works[uid].vanish()
-        elif event != "DELETED" and self._is_newest(migration, version) and not self._ended(migration):
-            self._begin(uid, migration)
-        if uid in self._works:
-            self._versions[uid] = version
+            _logger.error("%s: %s is not this node's", self.name, migration.metadata.name)
+        elif served is not None:
+            self._update(served, migration, version, deleted=event == "DELETED")
+        elif event != "DELETED" and self._is_newest(migration, version) and not self._is_done(migration):
+            self._begin(uid, migration, version)
 
     def version(self, uid: str) -> str:
         """The newest version seen of a migration that is worked on; empty: none."""
-        return str(self._versions.get(uid) or "")
+        served = self._served.get(uid)
+        return str(served.version or "") if served is not None else ""
+
+    async def flush(self) -> None:
+        """Wait until all but mere progress is written."""
+        reporters = [served.reporter for served in self._served.values()]
+        await asyncio.gather(*(reporter.flush() for reporter in reporters), return_exceptions=True)
 
     async def stop(self) -> None:
         """End all tasks; what runs in libvirt goes on."""
+        self._stopping = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _update(self, served: _Served, migration: VMMigration, version: int, *, deleted: bool) -> None:
+        before, served.migration, served.version = served.migration, migration, version
+        served.fields.update(_fields(migration))
+        with about(served.fields):
+            served.work.update(migration)
+            if deleted:
+                served.work.vanish()
+        self._follow(before, migration)
+
     def _is_newest(self, migration: VMMigration, version: int) -> bool:
         """Whether no newer object has its name. An older one is gone, whether or not the watch has told so."""
         name = (migration.metadata.namespace, migration.metadata.name)
-        namesakes = [uid for uid, other in self._names.items() if other == name]
-        if any(self._versions[uid] > version for uid in namesakes):
+        namesakes = [served for served in self._served.values() if served.name == name]
+        if any(served.version > version for served in namesakes):
             return False
-        for uid in namesakes:
-            self._works[uid].vanish()
+        for served in namesakes:
+            served.work.vanish()
         return True
 
-    def _begin(self, uid: str, migration: VMMigration) -> None:
+    def _begin(self, uid: str, migration: VMMigration, version: int) -> None:
         def gone() -> None:
-            self._works[uid].vanish()
+            work.vanish()
 
-        reporter = self._new_reporter(migration, gone)
-        work = self._new_work(migration, reporter)
-        self._works[uid] = work
-        self._names[uid] = (migration.metadata.namespace, migration.metadata.name)
-        self._tasks[uid] = asyncio.create_task(self._run(uid, work, reporter), name=f"{self._name} {uid}")
+        fields = _fields(migration)
+        with about(fields):  # for all tasks that are created here
+            reporter = self._new_reporter(migration, gone)
+            work = self._new_work(migration, reporter)
+            self._served[uid] = _Served(
+                migration=migration, version=version, fields=fields, work=work, reporter=reporter
+            )
+            task = asyncio.create_task(self._run(uid), name=f"{self.name} {uid}")
+        self._tasks[uid] = task
+        task.add_done_callback(lambda ended: self._ended(migration.metadata.name, ended))
 
-    async def _run(self, uid: str, work: Work, reporter: Reporter) -> None:
+    async def _run(self, uid: str) -> None:
+        served = self._served[uid]
         try:
-            await self._supervise(uid, work)
+            await self._supervise(served)
         finally:
-            await reporter.stop()
-            del self._works[uid], self._tasks[uid], self._names[uid]
-            self._versions.pop(uid, None)
+            await served.reporter.stop()
+            del self._served[uid], self._tasks[uid]
 
-    async def _supervise(self, uid: str, work: Work) -> None:
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        """Note that a task has ended as none should; a VM may be under way that nobody looks after."""
+        if self._stopping or not (task.cancelled() or task.exception()):
+            return
+        self._died.append(f"{self.name}: the task of {name} has died")
+        _logger.error("%s: the task of %s has died", self.name, name)
+
+    async def _supervise(self, served: _Served) -> None:
         """Take it up again if it fails by what nobody has foreseen: a VM may be under way."""
         for delay in Backoff():
             try:
-                await work.run()
+                await served.work.run()
             except Exception:
-                _logger.exception("%s: %s: taken up again in %.1f s", self._name, self._names[uid][1], delay)
+                _logger.exception("%s: %s: taken up again in %.1f s", self.name, served.name[1], delay)
                 await asyncio.sleep(delay)
             else:
                 return
+
+
+def _fields(migration: VMMigration) -> dict[str, str | int]:
+    metadata, desired = migration.metadata, migration.status.desired
+    fields: dict[str, str | int] = {"object": f"{metadata.namespace}/{metadata.name}"}
+    if desired is not None:
+        fields |= {"revision": desired.revision, "attempt": desired.attempt}
+    return fields

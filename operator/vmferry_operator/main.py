@@ -7,15 +7,23 @@ import signal
 import click
 
 from vmferry_kube.clients import connect
-from vmferry_kube.logs import log_to_stderr
+from vmferry_kube.logs import LogFormat, log_to_stderr
 from vmferry_operator.controller import Controller
 
 
 @click.command()
 @click.option("--verbose", is_flag=True, help="Log more.")
-def main(*, verbose: bool) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice([each.value for each in LogFormat]),
+    default="text",
+    show_default=True,
+    callback=lambda _context, _parameter, value: LogFormat(value),
+    help="Lines for people, or JSON.",
+)
+def main(*, verbose: bool, log_format: LogFormat) -> None:
     """Decide what should be in force for each live migration of the cluster."""
-    log_to_stderr(verbose=verbose)
+    log_to_stderr(verbose=verbose, log_format=log_format)
     asyncio.run(_serve())
 
 

@@ -25,6 +25,7 @@ RESOURCES = (
     "migrationpolicies/status",
     "nodes",
     "namespaces",
+    "leases",
     "secrets",
 )
 
@@ -36,6 +37,13 @@ def test_each_user_has_exactly_these_rights(control_plane, user, resource):
     name, _, subresource = resource.partition("/")
     words = ["-A", "--subresource", subresource] if subresource else ["-A"]
     assert {verb for verb in VERBS if _may(kubectl, verb, name, words)} == RIGHTS[user].get(resource, set())
+
+
+@pytest.mark.parametrize("namespace", ["vmferry-system", "kube-node-lease"])
+def test_agents_keep_their_leases_in_their_own_namespace_only(control_plane, namespace):
+    kubectl = Kubectl(control_plane.kubeconfig(AGENT))
+    rights = {verb for verb in VERBS if _may(kubectl, verb, "leases", ["-n", namespace])}
+    assert rights == ({"get", "create", "update"} if namespace == "vmferry-system" else set())
 
 
 def _may(kubectl: Kubectl, verb: str, resource: str, words: list[str]) -> bool:

@@ -31,10 +31,14 @@ class LibvirtConnection:
     Args:
         uri: libvirt's connection URI.
         job_completed: Told of each migration that completes here, in libvirt's event thread.
+        opened: Told when it was opened.
     """
 
-    def __init__(self, uri: str, *, job_completed: JobCompleted) -> None:
+    def __init__(
+        self, uri: str, *, job_completed: JobCompleted, opened: Callable[[], None] = lambda: None
+    ) -> None:
         _run_event_loop()
+        self._opened = opened
         self._uri = uri
         self._job_completed = job_completed
         self._lock = threading.Lock()
@@ -59,6 +63,7 @@ class LibvirtConnection:
             for event, heard in self._events.items():
                 self._connection.domainEventRegisterAny(None, event, heard, None)
             _logger.info("connected to %s", self._uri)
+            self._opened()
             return self._connection
         finally:
             self._lock.release()

@@ -19,6 +19,7 @@ from vmferry_agent.hypervisor.features import features
 from vmferry_agent.hypervisor.host_files import HostFiles, host_files
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
 from vmferry_agent.hypervisor.libvirt_daemons import migration_ports
+from vmferry_agent.hypervisor.libvirt_measuring import timed
 from vmferry_agent.hypervisor.libvirt_options import cache_size, option_flags, option_parameters
 from vmferry_agent.hypervisor.libvirt_suitability import cpu_refused, disk_found, machine_refused
 from vmferry_agent.hypervisor.port import (
@@ -40,6 +41,8 @@ from vmferry_agent.hypervisor.port import (
     TargetHalfLost,
 )
 from vmferry_agent.hypervisor.states import in_words
+from vmferry_agent.hypervisor.versions import version_in_words
+from vmferry_agent.measurements import UNMEASURED, Measurements
 from vmferry_api.migrations import Disk, Hardware, Storage
 from vmferry_api.policies import Encryption
 
@@ -82,10 +85,14 @@ class LibvirtHypervisor(Hypervisor):
 
     Args:
         uri: libvirt's connection URI, such as qemu:///system.
+        measurements: Told of each call.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._connection = LibvirtConnection(uri, job_completed=self._remember)
+    def __init__(self, uri: str, measurements: Measurements = UNMEASURED) -> None:
+        self._measurements = measurements
+        self._connection = LibvirtConnection(
+            uri, job_completed=self._remember, opened=measurements.libvirt_connected
+        )
         self._completed: dict[str, CompletedJob] = {}
         self._arrival = threading.Condition()
         self._files: tuple[libvirt.virConnect, HostFiles | None] | None = None
@@ -219,7 +226,8 @@ class LibvirtHypervisor(Hypervisor):
         translate: Translate | None = None,
     ) -> T:
         try:
-            return await in_thread(function, deadline=deadline)
+            with timed(name, self._measurements):
+                return await in_thread(function, deadline=deadline)
         except TimeoutError as error:
             said = str(error) or f"libvirt did not answer within {deadline} s"
             raise HypervisorUnreachable(f"{said} ({name})") from None
@@ -243,8 +251,8 @@ class LibvirtHypervisor(Hypervisor):
         memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)  # in KiB
         free = sum(memory.get(part, 0) for part in ("free", "buffers", "cached"))
         return HostFacts(
-            libvirt_version=_version(connection.getLibVersion()),
-            qemu_version=_version(connection.getVersion()),
+            libvirt_version=version_in_words(connection.getLibVersion()),
+            qemu_version=version_in_words(connection.getVersion()),
             free_memory=free * 1024,
             features=features(
                 qemu_version=connection.getVersion(),
@@ -460,11 +468,6 @@ def _parameters(request: StartRequest) -> dict[str, object]:
 def _mebi(value: int | None) -> int:
     """Bytes per second in libvirt's unit, MiB/s."""
     return _UNLIMITED_MEBI if value is None else max(1, value // _MEBI)
-
-
-def _version(number: int) -> str:
-    """From libvirt's numbering: a million for major, a thousand for minor."""
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 def _translated(error: libvirt.libvirtError) -> HypervisorError:

@@ -52,3 +52,65 @@ async def test_what_is_in_the_way_of_a_write_is_taken_in_though_no_watch_has_tol
     async with asyncio.timeout(10):
         assert [await writes.get() for _ in range(2)] == ["5", "7"]
     await agent._target.stop()
+
+
+class NoLease:
+    """One that waits for its first renewal."""
+
+    renewed_at = None
+
+    async def keep(self):
+        await asyncio.sleep(3600)
+
+
+async def test_an_idle_agent_has_two_watches_and_its_lease_and_nothing_else_to_do(monkeypatch):
+    begun = []
+    monkeypatch.setattr(agents.Watch, "start", lambda self: begun.append(self._field_selector))
+    hypervisor = ScriptedHypervisor()
+    monkeypatch.setattr(hypervisor, "facts", lambda: pytest.fail("asked without need"))
+    monkeypatch.setattr(hypervisor, "find", lambda _vm: pytest.fail("asked without need"))
+    agent = agents.Agent(
+        "node-b",
+        hypervisor=hypervisor,
+        addresses=Addresses(connect_uri="b", migration_uri=None),
+        client=None,
+        traces=Traces(None),
+        lease=NoLease(),
+    )
+    agent.start()
+    await asyncio.sleep(0.1)
+    assert begun == ["spec.sourceNode=node-b", "spec.targetNode=node-b"]
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert {task.get_name() for task in others} == {"keep the Lease"}
+    await agent.stop()
+
+
+async def test_what_died_and_what_was_not_heard_yet_is_told():
+    agent = agents.Agent(
+        "node-b",
+        hypervisor=ScriptedHypervisor(),
+        addresses=Addresses(connect_uri="b", migration_uri=None),
+        client=None,
+        traces=Traces(None),
+    )
+    assert agent.dead == ["source: the watch has died", "target: the watch has died"]
+    assert [each.partition(":")[0] for each in agent.unheard] == ["source", "target"]
+
+
+async def test_the_last_report_is_written_before_the_end(writes):
+    hypervisor = ScriptedHypervisor()
+    hypervisor.domain = None
+    agent = agents.Agent(
+        "node-b",
+        hypervisor=hypervisor,
+        addresses=Addresses(connect_uri="b", migration_uri=None),
+        client=None,
+        traces=Traces(None),
+    )
+    agent._target.seen("ADDED", raw(6))
+    await asyncio.sleep(0.1)
+    reporter = agent._target._served["u"].reporter
+    reporter.put({"target": {"ready": False, "message": "the last"}})
+    assert reporter.waiting
+    await agent.stop()
+    assert not reporter.waiting

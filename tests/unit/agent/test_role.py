@@ -3,9 +3,11 @@ import asyncio
 import pytest
 from kubernetes.aio.client import ApiException
 
+from vmferry_agent import role as roles
 from vmferry_agent.migrations.source import is_over
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import Role
+from vmferry_kube import logs
 
 
 class Work:
@@ -165,3 +167,68 @@ async def test_what_does_not_concern_it_is_left_alone(serving, event, what):
     role, works = serving
     role.seen(event, what)
     assert works == []
+
+
+async def test_a_task_that_dies_is_told_of(serving):
+    role, _ = serving
+    role.seen("ADDED", raw())
+    assert role.dead == []
+    role._tasks["u"].cancel()
+    await settle()
+    assert role.dead == ["source: the task of m has died"]
+
+
+async def test_one_that_ends_or_is_stopped_is_not_dead(serving):
+    role, _ = serving
+    role.seen("ADDED", raw())
+    role.seen("ADDED", raw(uid="other", name="n"))
+    role.seen("MODIFIED", raw(phase="Succeeded"))
+    await settle()
+    await role.stop()
+    assert role.dead == []
+
+
+async def test_a_reporter_that_dies_is_told_of(serving):
+    role, works = serving
+    role.seen("ADDED", raw())
+    works[0].reporter._task.cancel()
+    await settle()
+    assert role.dead == ["source: m is not reported any more"]
+
+
+async def test_an_object_is_read_once_though_it_comes_by_the_watch_and_as_an_answer(serving, monkeypatch):
+    role, _ = serving
+    role.seen("ADDED", raw(version="9"))
+    monkeypatch.setattr(roles.VMMigration, "read", lambda _raw: pytest.fail("read again"))
+    role.seen("MODIFIED", raw(version="9"))
+
+
+async def test_whatever_is_logged_for_a_migration_says_which_and_for_what_revision(failures):
+    lines = []
+
+    class Talking(Work):
+        def update(self, migration):
+            super().update(migration)
+            lines.append(dict(logs._bound.get()))
+
+        async def run(self):
+            lines.append(dict(logs._bound.get()))
+            await super().run()
+
+    async def write(status):
+        pass
+
+    role = Role(
+        "source",
+        new_reporter=lambda migration, gone: Reporter("default/m", write, gone=gone),
+        new_work=lambda migration, reporter: Talking(migration, reporter, failures),
+        concerns=lambda migration: True,
+        ended=is_over,
+    )
+    role.seen("ADDED", raw(version="1"))
+    await settle()
+    desired = {"revision": 3, "attempt": 2, "state": "Migrate", "reason": "r", "technique": "PreCopy"}
+    desired |= {"stallingLimit": "10s", "progressTimeout": "0s"}
+    role.seen("MODIFIED", raw(version="2", desired=desired))
+    await role.stop()
+    assert lines == [{"object": "default/m"}, {"object": "default/m", "revision": 3, "attempt": 2}]

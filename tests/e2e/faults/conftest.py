@@ -1,0 +1,104 @@
+"""Migrations under way on hosts that can be hurt; whatever a test does to a host is taken back."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from asked_migration import Migration
+
+from vmferry_api.migrations import VMMigration
+from vmferry_lab.components import agent_name
+from vmferry_lab.guests.guest import Guest
+from vmferry_lab.hosts.node import NodeHost
+from vmferry_lab.lab import Lab
+
+HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi", "postCopy": "5Mi"}}
+"""For a guest that needs 1.3 s and a second for each pass; its post-copy takes some 15 s."""
+AT_LAST = {"after": {"elapsed": "25s"}, "setMaxDowntime": "3s"}
+"""Lets pre-copy end, once the test has done what it came for."""
+POST_COPY = {"after": {"passes": 2}, "switchToPostCopy": {}}
+
+
+@dataclass
+class UnderWay:
+    """A guest that is leaving node-a for node-b."""
+
+    guest: Guest
+    migration: Migration
+
+    def sees(self, what: str, holds: Callable[[VMMigration], object]) -> VMMigration:
+        """Wait until something holds of the object."""
+        return self.migration.wait(what, holds)
+
+
+@pytest.fixture
+def source(nodes: dict[str, NodeHost]) -> NodeHost:
+    """Where guests start."""
+    return nodes["node-a"]
+
+
+@pytest.fixture
+def target(nodes: dict[str, NodeHost]) -> NodeHost:
+    """Where they go."""
+    return nodes["node-b"]
+
+
+@pytest.fixture
+def nodes(lab: Lab) -> Iterator[dict[str, NodeHost]]:
+    """Both hosts; they are as before when the test is over, and before its guests and objects are removed."""
+    found = {name: lab.node(name) for name in ("node-a", "node-b")}
+    yield found
+    make_whole(lab, found.values())
+
+
+@pytest.fixture
+def pre_copy(
+    start_guest: Callable[..., Guest],
+    policy: Callable[..., str],
+    migrate: Callable[..., Migration],
+    nodes: dict[str, NodeHost],
+) -> Callable[..., UnderWay]:
+    """Brings a migration into a pre-copy that does not end by itself."""
+
+    def begin(
+        guest: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **words: Any
+    ) -> UnderWay:
+        it = UnderWay(
+            started := start_guest(**(guest or {})),
+            migrate(started.name, **(spec or {}), policyRef={"name": policy(**{**HOPELESS, **words})}),
+        )
+        it.migration.passes(2)
+        return it
+
+    return begin
+
+
+@pytest.fixture
+def post_copy(pre_copy: Callable[..., UnderWay]) -> Callable[..., UnderWay]:
+    """Brings a migration into a post-copy that takes a while."""
+
+    def begin(**words: Any) -> UnderWay:
+        it = pre_copy(steps=[POST_COPY], **words)
+        it.sees("to be in post-copy on both hosts", in_post_copy_on_both)
+        return it
+
+    return begin
+
+
+def in_post_copy_on_both(migration: VMMigration) -> bool:
+    """Whether both agents have said so."""
+    reports = (migration.status.source, migration.status.target)
+    return all(report and report.vm and report.vm.reason == "PostCopy" for report in reports)
+
+
+def make_whole(lab: Lab, nodes: Any) -> None:
+    """Give hosts power, links and daemons that work, and agents that run."""
+    for node in nodes:
+        if node.is_on and node.daemons:
+            node.thaw_daemon()
+        lab.power_on(node.name)
+        node.heal()
+        node.heal_control_link()
+        node.unshape()
+        lab.components.start(agent_name(node.name))

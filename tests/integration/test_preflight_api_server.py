@@ -1,0 +1,76 @@
+"""What the pre-flight check says of a real API server."""
+
+import pytest
+
+from vmferry_agent import preflight
+from vmferry_agent.configuration import Configuration
+from vmferry_agent.decisions.preflight import Level
+from vmferry_kube.logs import LogFormat
+from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR
+from vmferry_lab.ports import free_ports
+
+URI = "qemu:///system"
+CONFIGURATION = Configuration(
+    node="node-a",
+    libvirt_uri=URI,
+    connect_uri=URI,
+    migration_uri=None,
+    namespace="vmferry-system",
+    health_address="127.0.0.1",
+    health_port=None,
+    record_traces=None,
+    log_format=LogFormat.TEXT,
+    verbose=False,
+)
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """What is found with a kubeconfig."""
+
+    async def look(kubeconfig):
+        monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+        return [(each.level, each.what) for each in await preflight.check_api_server(CONFIGURATION)]
+
+    return look
+
+
+async def test_an_agent_has_what_it_needs(found, control_plane):
+    assert await found(control_plane.kubeconfig(AGENT)) == [
+        (Level.OK, "the API server lets the agent do what it must")
+    ]
+
+
+async def test_another_account_lacks_the_lease(found, control_plane):
+    assert await found(control_plane.kubeconfig(OPERATOR)) == [(Level.WARNING, "no right to keep its Lease")]
+
+
+async def test_a_stranger_is_refused_and_an_api_server_that_is_away_is_another_thing(
+    found, control_plane, tmp_path
+):
+    known = control_plane.kubeconfig(AGENT).read_text()
+    stranger = tmp_path / "stranger"
+    stranger.write_text(
+        "\n".join("    token: x" if "client-key:" in line else line for line in known.splitlines()).replace(
+            "    client-certificate:", "    unused:"
+        )
+    )
+    ((level, what),) = await found(stranger)
+    assert (level, what) == (Level.ERROR, "the API server refuses the agent: 401 Unauthorized")
+    (port,) = free_ports(1)
+    away = tmp_path / "away"
+    away.write_text(
+        "\n".join(
+            f"    server: https://127.0.0.1:{port}" if "server:" in line else line
+            for line in known.splitlines()
+        )
+    )
+    ((level, what),) = await found(away)
+    assert level == Level.ERROR
+    assert what.startswith("the API server can't be reached")
+
+
+async def test_without_credentials_that_is_said(found, tmp_path):
+    ((level, what),) = await found(tmp_path / "missing")
+    assert level == Level.ERROR
+    assert what.startswith("no credentials for the API server")

@@ -1,0 +1,103 @@
+"""A watch of a real API server tells whether it works."""
+
+import asyncio
+import signal
+
+import kopf
+import pytest
+import yaml
+from kubernetes.config import kube_config
+
+from vmferry_api import GROUP, VERSION
+from vmferry_kube.watching import Watch
+from vmferry_lab.controlplane.commands import APISERVER
+from vmferry_lab.controlplane.control_plane import AGENT
+from vmferry_lab.lab import Lab
+from vmferry_lab.until import until
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+async def watching(monkeypatch):
+    """Begins a watch of a control plane as an agent does, and hands it out with the names that it has seen."""
+    begun = []
+
+    def log_in(kubeconfig):
+        """The client reads $KUBECONFIG when it is imported."""
+        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+
+    def begin(control_plane, node):
+        log_in(control_plane.kubeconfig(AGENT))
+        seen = []
+        watch = Watch(
+            plural="vmmigrations",
+            seen=lambda event, raw: seen.append(raw["metadata"]["name"]),
+            field_selector=f"spec.sourceNode={node}",
+            spread=0.5,
+        )
+        watch.start()
+        begun.append(watch)
+        return watch, seen
+
+    yield begin
+    for each in begun:
+        await each.stop()
+
+
+async def true(what, probe):
+    await asyncio.to_thread(until, what, probe, timeout=PATIENCE)
+
+
+async def test_it_has_listed_though_there_is_nothing_to_list(watching, control_plane):
+    watch, seen = watching(control_plane, "node-without-migrations")
+    await true("an answer", lambda: watch.streams_begun == 1)
+    assert watch.heard_at is not None
+    assert watch.lives
+    assert seen == []
+
+
+async def test_what_it_is_told_of_shows_that_it_works(watching, control_plane, api):
+    watch, seen = watching(control_plane, "node-seen")
+    await true("an answer", lambda: watch.streams_begun == 1)
+    listed = watch.heard_at
+    body = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "VMMigration",
+        "metadata": {"name": "seen"},
+        "spec": {"vm": "db-1", "sourceNode": "node-seen", "targetNode": "node-b"},
+    }
+    api.create_namespaced_custom_object(GROUP, VERSION, "default", "vmmigrations", body)
+    await true("the object", lambda: seen == ["seen"])
+    assert watch.heard_at > listed
+    api.delete_namespaced_custom_object(GROUP, VERSION, "default", "vmmigrations", "seen")
+
+
+async def test_after_the_api_server_was_away_it_listens_again(watching, tmp_path):
+    lab = Lab(tmp_path / "other")
+    try:
+        lab.up_control_plane(say=lambda _: None)
+        watch, _ = watching(lab.control_plane, "node-a")
+        await true("an answer", lambda: watch.streams_begun == 1)
+        lab.control_plane.stop([APISERVER], how=signal.SIGKILL)
+        lab.control_plane.start_missing()
+        await true("another answer", lambda: watch.streams_begun > 1)
+        assert watch.lives
+    finally:
+        lab.down()
+
+
+async def test_credentials_that_are_not_taken_are_not_tried_in_a_hurry(watching, control_plane, monkeypatch):
+    config = yaml.safe_load(control_plane.kubeconfig(AGENT).read_text())
+    config["users"][0]["user"] = {"token": "of nobody"}
+    stranger = control_plane.kubeconfig(AGENT).with_name("stranger.kubeconfig")
+    stranger.write_text(yaml.safe_dump(config))
+    logins = []
+    log_in = kopf.login_via_client
+    monkeypatch.setattr(kopf, "login_via_client", lambda **words: logins.append(1) or log_in(**words))
+    monkeypatch.setattr(type(control_plane), "kubeconfig", lambda self, user: stranger)
+    watch, _ = watching(control_plane, "node-a")
+    await true("a login", lambda: len(logins) >= 2)
+    await asyncio.sleep(1)
+    assert watch.streams_begun == 0
+    assert len(logins) < 20
