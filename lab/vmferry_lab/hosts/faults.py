@@ -4,7 +4,7 @@ Each is made as it would come: a cable that is pulled (silent: neither RST nor F
 a connection that is reset, a link that is slow, a host that loses power.
 """
 
-import re
+import json
 import signal
 from abc import ABC, abstractmethod
 from enum import StrEnum
@@ -80,7 +80,7 @@ class Faults(ABC):
 
     def unshape(self) -> None:
         """Take back `shape`."""
-        if "tbf" in self._at_both_ends("show"):
+        if self._rate is not None:
             self._at_both_ends("delete")
 
     def cut_control_link(self) -> None:
@@ -106,14 +106,14 @@ class Faults(ABC):
 
     def faults(self) -> list[str]:
         """Those that are in force, in words."""
-        shaped = re.search(r"tbf .*?rate (\S+)", self._at_both_ends("show"))
+        rate = self._rate
         dropped = " ".join(self._run(["iptables", "-w", "-S"]).splitlines())
         data = run(["ip", "-n", self.network.switch, "-brief", "link", "show", "dev", self.name])
         control = run(["ip", "-brief", "link", "show", "dev", self.network.control_end(self.name)])
         found = {
             "data link cut": "DOWN" in data,
             "control link cut": "DOWN" in control,
-            f"data link carries {shaped[1] if shaped else ''}": shaped,
+            f"data link carries {(rate or 0) / 1e6:g} MB/s": rate,
             **{f"{each} dropped": f"--dport {each.ports[0].start}" in dropped for each in Traffic},
             "libvirtd frozen": any(each.status() == psutil.STATUS_STOPPED for each in self.daemons),
         }
@@ -145,11 +145,18 @@ class Faults(ABC):
         """The ends of a node's links outlive it for a moment, and would take anything."""
         _ = self.first_process
 
-    def _at_both_ends(self, verb: str, *words: str) -> str:
+    @property
+    def _rate(self) -> int | None:
+        """What a direction of the data link carries, in bytes per second; None: it is not shaped."""
+        (qdisc,) = json.loads(self._run(["tc", "-json", "qdisc", "show", "dev", DATA, "root"]))
+        rate: int | None = qdisc["options"].get("rate")
+        return rate
+
+    def _at_both_ends(self, verb: str, *words: str) -> None:
         """tc, for what goes to the node and for what comes from it."""
         self._require_power()
-        there = run(["tc", "-n", self.network.switch, "qdisc", verb, "dev", self.name, "root", *words])
-        return there + self._run(["tc", "qdisc", verb, "dev", DATA, "root", *words])
+        run(["tc", "-n", self.network.switch, "qdisc", verb, "dev", self.name, "root", *words])
+        self._run(["tc", "qdisc", verb, "dev", DATA, "root", *words])
 
     def _run(self, command: list[str]) -> str:
         return run(["nsenter", "--target", str(self.first_process.pid), "--mount", "--net", *command])

@@ -62,13 +62,15 @@ def pre_copy(
     """Brings a migration into a pre-copy that does not end by itself."""
 
     def begin(
-        guest: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **words: Any
+        guest: dict[str, Any] | None = None,
+        spec: dict[str, Any] | None = None,
+        passes: int = 2,
+        **words: Any,
     ) -> UnderWay:
-        it = UnderWay(
-            started := start_guest(**(guest or {})),
-            migrate(started.name, **(spec or {}), policyRef={"name": policy(**{**HOPELESS, **words})}),
-        )
-        it.migration.passes(2)
+        started = start_guest(**(guest or {}))
+        name = policy(**{**HOPELESS, **words})
+        it = UnderWay(started, migrate(started.name, **(spec or {}), policyRef={"name": name}))
+        it.migration.passes(passes)
         return it
 
     return begin

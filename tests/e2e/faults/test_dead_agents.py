@@ -44,9 +44,9 @@ def test_a_guest_that_was_suspended_runs_again_though_agent_and_daemon_died(
     lab, pre_copy, source, assert_runs_only_on
 ):
     it = pre_copy(
-        guest={"dirty_rate": 10_000_000},
+        passes=1,
         bandwidth={"perMigration": "2Mi"},
-        steps=[{"after": {"elapsed": "5s"}, "suspend": {}}],
+        steps=[{"after": {"elapsed": "3s"}, "suspend": {}}],
     )
     it.sees("to be suspended", lambda each: each.status.source.vm.state == "Paused")
     lab.components.stop("agent-node-a", kill=True)

@@ -65,7 +65,7 @@ def test_an_agent_reaches_the_api_server_while_the_data_link_is_cut(node_lab, no
         (["cut", "--control-link"], "control link cut"),
         (["drop", "stream"], "stream dropped"),
         (["drop", "control"], "control dropped"),
-        (["shape", "55M"], "data link carries 440Mbit"),
+        (["shape", "55M"], "data link carries 55 MB/s"),
         (["freeze"], "libvirtd frozen"),
         (["power-off"], "powered off"),
     ],
