@@ -1,16 +1,16 @@
 """What only hosts with links and disks of their own can show: encryption, copies of disks, many at once."""
 
-import pytest
 from asked_migration import reason
 
 from vmferry_api.conditions import ConditionType
 from vmferry_api.migrations import AttemptOutcome, Phase, Storage
 from vmferry_lab.hosts.faults import Traffic
 
+EIGHT = 8
 QUIET = {"dirty_rate": 5_000_000, "working_set": 8 * 2**20}
 
 
-def test_an_encrypted_stream_moves_a_guest(lab, start_guest, policy, migrate, assert_runs_only_on):
+def test_an_encrypted_stream_moves_a_guest(start_guest, policy, migrate, assert_runs_only_on):
     guest = start_guest(**QUIET)
     name = policy(maxDowntime="1s", start={"encryption": "Required"})
     done = migrate(guest.name, policyRef={"name": name}).ends()
@@ -71,15 +71,12 @@ def test_a_disk_whose_copy_is_cut_off_silently_is_given_up(
     assert_runs_only_on(guest, "node-a")
 
 
-@pytest.mark.parametrize("number", [8])
-def test_several_migrations_at_once_all_arrive(
-    lab, start_guest, policy, migrate, assert_runs_only_on, number
-):
-    guests = [start_guest(memory=64 * 2**20, cold=8 * 2**20, **QUIET) for _ in range(number)]
+def test_eight_migrations_at_once_all_arrive(start_guest, policy, migrate, assert_runs_only_on):
+    guests = [start_guest(memory=64 * 2**20, cold=8 * 2**20, **QUIET) for _ in range(EIGHT)]
     name = policy(
         maxDowntime="1s",
         bandwidth={"perMigration": "20Mi"},
-        concurrency={"outgoingPerNode": number, "incomingPerNode": number},
+        concurrency={"outgoingPerNode": EIGHT, "incomingPerNode": EIGHT},
     )
     migrations = [migrate(guest.name, policyRef={"name": name}) for guest in guests]
     for guest, migration in zip(guests, migrations, strict=True):
