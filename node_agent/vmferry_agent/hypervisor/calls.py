@@ -2,17 +2,47 @@
 
 import asyncio
 import contextlib
+import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
+_MOST_IDLE = 8
+_idle: "deque[_Worker]" = deque()
+"""Threads that wait for the next call; one that hangs in a call is not among them."""
+
+
+class _Worker(threading.Thread):
+    """Makes one call after the other. A daemon: the end of the process does not wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="call", daemon=True)
+        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.calls.get()()
+            if len(_idle) >= _MOST_IDLE:
+                return
+            _idle.append(self)
+
+
+def _call_in_worker(call: Callable[[], None]) -> None:
+    try:
+        worker = _idle.pop()
+    except IndexError:
+        worker = _Worker()
+    worker.calls.put(call)
+
 
 async def in_thread(function: Callable[[], T], *, deadline: float | None) -> T:
     """The result of a call that may block for long.
 
-    A thread of its own, and a daemon: a libvirt call can hang for as long as its host does, and neither other
+    A thread that nobody else waits for: a libvirt call can hang for as long as its host does, and neither other
     calls nor the end of the process may wait for it.
 
     Args:
@@ -42,6 +72,6 @@ async def in_thread(function: Callable[[], T], *, deadline: float | None) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits
             loop.call_soon_threadsafe(settle, result, raised)
 
-    threading.Thread(target=run, name=getattr(function, "__name__", "call"), daemon=True).start()
+    _call_in_worker(run)
     async with asyncio.timeout(deadline):
         return await future

@@ -95,6 +95,7 @@ class LibvirtHypervisor(Hypervisor):
         )
         self._completed: dict[str, CompletedJob] = {}
         self._arrival = threading.Condition()
+        self._handles: dict[str, tuple[libvirt.virConnect, libvirt.virDomain]] = {}
         self._files: tuple[libvirt.virConnect, HostFiles | None] | None = None
 
     @override
@@ -299,12 +300,9 @@ class LibvirtHypervisor(Hypervisor):
 
     def _look(self, known: Domain) -> Look:
         """Statistics before the state: a job that is gone between the two has left its mark on the state."""
-        try:
-            domain = self._connection.get().lookupByUUIDString(known.uuid)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return Look(domain=None, sample=None, busy=False)
-            raise
+        domain = self._handle(known.uuid)
+        if domain is None:
+            return Look(domain=None, sample=None, busy=False)
         job = _outgoing(domain)
         seen = _state_of(domain, known)
         kind = libvirt.VIR_DOMAIN_JOB_NONE if job is None else job.get("type")
@@ -315,6 +313,19 @@ class LibvirtHypervisor(Hypervisor):
             busy=kind != libvirt.VIR_DOMAIN_JOB_NONE,
         )
 
+    def _handle(self, uuid: str) -> libvirt.virDomain | None:
+        """The domain to ask again and again; found once per connection."""
+        connection = self._connection.get()
+        known = self._handles.get(uuid)
+        if known is None or known[0] is not connection:
+            try:
+                known = self._handles[uuid] = (connection, connection.lookupByUUIDString(uuid))
+            except libvirt.libvirtError as error:
+                if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    return None
+                raise
+        return known[1]
+
     def _migrate(self, uuid: str, request: StartRequest, flags: int = 0) -> None:
         connection = self._connection.open()
         try:
@@ -322,6 +333,7 @@ class LibvirtHypervisor(Hypervisor):
             domain.migrateToURI3(request.connect_uri, _parameters(request), _flags(request) | flags)
         finally:
             connection.close()
+            self._handles.pop(uuid, None)
 
     def _remember(self, uuid: str, statistics: Mapping[str, Any]) -> None:
         job = CompletedJob(

@@ -217,6 +217,8 @@ class SourceStatus:
         self._change(conditions=[*others, new])
 
     def _change(self, **changes: object) -> None:
+        if all(getattr(self._status, name) == value for name, value in changes.items()):
+            return
         self._status = self._status.replace(**changes)
         told = self._status
         if self.open_attempt is not None and told.source is not None:

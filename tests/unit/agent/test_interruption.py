@@ -151,8 +151,11 @@ async def test_another_process_goes_on_with_the_tries_that_are_left(setting, it)
     await it.close()
     other = setting(before=seen.replace(desired=POST_COPY), hypervisor=it.hypervisor)
     await other.looks()
-    assert told(await other.reports(lambda status: status.recovery)) == ("True", "RecoveryExhausted")
     assert len(it.hypervisor.starts) == 3
+    more = POST_COPY.replace(revision=2, post_copy_recovery=TWICE.replace(attempts=3))
+    other.want(more)
+    seen = await other.reports(lambda status: status.recovery and status.recovery.tries == 3)
+    assert told(seen) == ("True", "RecoveryExhausted")
 
 
 async def test_post_copy_is_not_begun_over_a_link_that_carries_nothing(setting):

@@ -1,6 +1,7 @@
 """Attempts that are given up for another one with other start options, and what may come in between."""
 
 from datetime import timedelta
+from itertools import groupby
 
 import pytest
 from desired_parameters import desired
@@ -330,7 +331,7 @@ async def test_a_guest_that_was_suspended_runs_between_two_attempts(setting):
     it.want(again(revision=3))
     await it.reports(lambda status: status.applied.attempt == 2)
     names = [name for name, *_ in it.hypervisor.asked if name in {"suspend", "abort", "resume", "migrate"}]
-    assert names == ["migrate", "suspend", "abort", "resume", "migrate"]
+    assert [name for name, _ in groupby(names)] == ["migrate", "suspend", "abort", "resume", "migrate"]
 
 
 async def test_a_switch_that_was_taken_back_is_not_made_and_post_copy_is_not_taken_back(setting):
