@@ -156,8 +156,11 @@ async def test_another_process_goes_on_with_the_tries_that_are_left(setting, it)
     more = POST_COPY.replace(revision=2, post_copy_recovery=TWICE.replace(attempts=3))
     other.want(more)
     it.clock.go_on(60)
-    seen = await other.reports(lambda status: status.recovery and status.recovery.tries == 3)
-    assert told(seen) == ("True", "RecoveryExhausted")
+    await other.reports(
+        lambda status: (
+            status.recovery and status.recovery.tries == 3 and told(status) == ("True", "RecoveryExhausted")
+        )
+    )
 
 
 async def test_post_copy_is_not_begun_over_a_link_that_carries_nothing(setting):
