@@ -104,14 +104,31 @@ def test_in_post_copy_a_silent_cut_of_the_whole_link_is_recovered_when_it_is_bac
     assert_recovered(it, assert_runs_only_on)
 
 
-def test_in_post_copy_a_stream_that_is_cut_is_found_by_its_silence_and_recovered(
+def test_in_post_copy_a_stream_that_is_cut_is_found_by_its_silence_ended_and_taken_up_anew(
     target, post_copy, assert_runs_only_on
 ):
     it = post_copy()
     target.drop(Traffic.STREAM)
-    it.sees("the interruption to be told", interrupted)
+    it.sees("the silence to be told", lambda each: reason(each, INTERRUPTED) == "LinkSilent")
+    it.sees("the target's end to be dead", lambda each: each.status.target.vm.reason == "PostCopyFailed")
+    it.sees("the source's end to be dead", lambda each: reason(each, INTERRUPTED) == "LinkLost")
     target.heal()
-    assert_recovered(it, assert_runs_only_on)
+    done = assert_recovered(it, assert_runs_only_on)
+    assert done.status.recovery.tries >= 1
+
+
+def test_in_post_copy_a_stream_that_may_not_be_ended_goes_on_by_itself_when_the_link_is_back(
+    lab, target, post_copy, assert_runs_only_on
+):
+    it = post_copy()
+    lab.components.stop("agent-node-b")
+    target.drop(Traffic.STREAM)
+    it.sees("the silence to be told", lambda each: reason(each, INTERRUPTED) == "LinkSilent")
+    target.heal()
+    it.sees("memory to flow", lambda each: reason(each, INTERRUPTED) == "PostCopy")
+    lab.components.start("agent-node-b")
+    done = assert_recovered(it, assert_runs_only_on)
+    assert (done.status.recovery.tries, done.status.recovery.end is not None) == (0, True)
 
 
 def test_in_post_copy_daemons_that_lose_each_other_are_no_interruption(
