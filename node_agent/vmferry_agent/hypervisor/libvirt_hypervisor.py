@@ -271,7 +271,7 @@ def _known(connection: libvirt.virConnect, uuid: str) -> libvirt.virDomain:
 
 
 def _check_interrupted(domain: libvirt.virDomain) -> None:
-    """libvirt 9.0 refuses to take up what goes on, and forgets its job over that: the half here is never ended."""
+    """Refused over a post-copy that goes on, libvirt 9.0 forgets its job: nobody would end the half here."""
     if tuple(domain.state()) == _GOES_ON:
         raise StreamHeld(
             f"the post-copy of {domain.name()} goes on, libvirt says; there is nothing to take up"
@@ -279,7 +279,7 @@ def _check_interrupted(domain: libvirt.virDomain) -> None:
 
 
 def _undefine(domain: libvirt.virDomain) -> None:
-    """libvirt undefines a domain that runs, too: it goes on without a definition, and is gone when it stops."""
+    """One that runs libvirt would undefine, too: it would go on without, and be gone when it stops."""
     found = tuple(domain.state())
     if found != _LEFT_BEHIND:
         state, reason = in_words(*found)
