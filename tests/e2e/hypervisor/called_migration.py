@@ -9,7 +9,7 @@ from vmferry_agent.hypervisor.port import Domain, HypervisorError, Look, Sample,
 from vmferry_api.migrations import VMState
 from vmferry_api.policies import StartOptions
 from vmferry_lab.guests.guest import Guest
-from vmferry_lab.hosts.session import SessionHost
+from vmferry_lab.hosts.session import SessionHost, guests_of
 from vmferry_lab.until import until
 
 MIB = 2**20
@@ -35,6 +35,13 @@ def a_request(host: SessionHost, **asked: Any) -> StartRequest:
             **asked,
         }
     )
+
+
+def kill_qemu(guest: Guest, host: SessionHost) -> None:
+    """Kill a guest's QEMU on a host, if it has one there."""
+    for process in guests_of(host.lab / "hosts" / host.name):
+        if f"guest={guest.name}," in " ".join(process.info["cmdline"]):
+            process.kill()
 
 
 async def eventually(what: str, look: Callable[[], Any], holds: Callable[[Any], object]) -> Any:

@@ -2,7 +2,7 @@
 
 import libvirt
 import pytest
-from called_migration import a_request
+from called_migration import a_request, kill_qemu
 
 from vmferry_agent.hypervisor import libvirt_hypervisor
 from vmferry_agent.hypervisor.port import (
@@ -15,7 +15,6 @@ from vmferry_api.migrations import VMState
 from vmferry_api.policies import Encryption, StartOptions
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import GuestSpec
-from vmferry_lab.hosts.session import guests_of
 
 REFUSED = {
     "target's libvirtd does not listen": (
@@ -148,8 +147,7 @@ async def test_a_second_migration_of_a_guest_is_another_s_and_the_first_one_is_a
 
 async def test_the_loss_of_the_target_s_qemu_before_the_switch_costs_nothing(hosts, migrate):
     migration = await migrate()
-    for process in guests_of(hosts[1]._directory):
-        process.kill()
+    kill_qemu(migration.guest, hosts[1])
     error = await migration.fails()
     assert type(error) is HypervisorError
     assert await runs_on(migration.source, migration.guest)
@@ -157,8 +155,7 @@ async def test_the_loss_of_the_target_s_qemu_before_the_switch_costs_nothing(hos
 
 async def test_the_loss_of_the_source_s_qemu_is_the_loss_of_the_guest(hosts, migrate):
     migration = await migrate()
-    for process in guests_of(hosts[0]._directory):
-        process.kill()
+    kill_qemu(migration.guest, hosts[0])
     error = await migration.fails()
     assert type(error) is HypervisorError
     look = await migration.look()

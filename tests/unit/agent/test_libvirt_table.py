@@ -18,14 +18,14 @@ CALL = re.compile(r"libvirtmod\.(vir\w+)\(")
 
 
 def made_by(name):
-    """libvirt's names of the functions behind an attribute of the binding's."""
+    """Libvirt's names of the functions behind an attribute of the binding's."""
     found = (getattr(kind, name, None) for kind in KINDS)
     sources = (inspect.getsource(each) for each in found if inspect.isfunction(each))
     return {call for source in sources for call in CALL.findall(source)}
 
 
 def calls_in(source):
-    """libvirt's names of what a program calls, or hands on to be called."""
+    """Libvirt's names of what a program calls, or hands on to be called."""
     attributes = (each for each in ast.walk(ast.parse(source)) if isinstance(each, ast.Attribute))
     return {call for each in attributes if not of_others(each) for call in made_by(each.attr)}
 
