@@ -59,9 +59,7 @@ class LibvirtConnection:
             if self._connection is not None and self._connection.isAlive():
                 return self._connection
             self._close()
-            self._connection = self.open()
-            for event, heard in self._events.items():
-                self._connection.domainEventRegisterAny(None, event, heard, None)
+            self._connection = self._open_to_listen()
             _logger.info("connected to %s", self._uri)
             self._opened()
             return self._connection
@@ -82,6 +80,17 @@ class LibvirtConnection:
         """
         connection = libvirt.open(self._uri)
         connection.setKeepAlive(*_KEEPALIVE)
+        return connection
+
+    def _open_to_listen(self) -> libvirt.virConnect:
+        """One that hears all events, or none at all."""
+        connection = self.open()
+        try:
+            for event, heard in self._events.items():
+                connection.domainEventRegisterAny(None, event, heard, None)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -65,8 +66,12 @@ _UNLIMITED_MEBI = 2**63 // _MEBI - 1
 _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 """What a call on a domain says when it has just stopped, or moved away."""
 _ANOTHER = "another migration job is already running"
-"""How libvirt begins to say so; the code that comes with it means many things."""
-_STREAM_HELD = ("migration is still running", "being actively monitored by another thread")
+"""What libvirt says then; the code that comes with it means many things."""
+_STREAM_HELD = (
+    "migration is still running",
+    "being actively monitored by another thread",
+    "already in progress",
+)
 """What libvirt says while a post-copy can't be taken up again yet."""
 _NO_HALF = "is not processing incoming migration"
 """What the target says of a domain that is down."""
@@ -78,6 +83,10 @@ _UNSAFE = (
 )
 _LOST = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_CONNECT}
 _LOST_IN = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
+_GOES_ON = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+"""The state of the source's half of a post-copy that libvirt drives, and the reason."""
+_LEFT_BEHIND = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED)
+"""The state of what a migration has left of a domain, and the reason."""
 
 
 class LibvirtHypervisor(Hypervisor):
@@ -213,10 +222,18 @@ class LibvirtHypervisor(Hypervisor):
 
     @override
     async def undefine(self, uuid: str) -> None:
-        await self._on(uuid, lambda domain: domain.undefineFlags(_KEEP_WHAT_BELONGS_TO_THE_VM))
+        await self._on(uuid, _undefine)
 
     async def _on(self, uuid: str, act: Callable[[libvirt.virDomain], object]) -> None:
-        await self._call("call", lambda: act(self._connection.get().lookupByUUIDString(uuid)))
+        given_up_at = time.monotonic() + CALL_DEADLINE
+
+        def call() -> None:
+            domain = self._connection.get().lookupByUUIDString(uuid)
+            if time.monotonic() >= given_up_at:  # a daemon that hung; by now something else may be wanted
+                raise TimeoutError
+            act(domain)
+
+        await self._call("call", call, deadline=CALL_DEADLINE)
 
     async def _call(
         self,
@@ -330,6 +347,8 @@ class LibvirtHypervisor(Hypervisor):
         connection = self._connection.open()
         try:
             domain = _known(connection, uuid)
+            if flags & libvirt.VIR_MIGRATE_POSTCOPY_RESUME:
+                _check_interrupted(domain)
             domain.migrateToURI3(request.connect_uri, _parameters(request), _flags(request) | flags)
         finally:
             connection.close()
@@ -359,6 +378,23 @@ def _known(connection: libvirt.virConnect, uuid: str) -> libvirt.virDomain:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             raise HypervisorError(str(_translated(error))) from error
         raise
+
+
+def _check_interrupted(domain: libvirt.virDomain) -> None:
+    """Refused over a post-copy that goes on, libvirt 9.0 forgets its job: nobody would end the half here."""
+    if tuple(domain.state()) == _GOES_ON:
+        raise StreamHeld(
+            f"the post-copy of {domain.name()} goes on, libvirt says; there is nothing to take up"
+        )
+
+
+def _undefine(domain: libvirt.virDomain) -> None:
+    """One that runs libvirt would undefine, too: it would go on without, and be gone when it stops."""
+    found = tuple(domain.state())
+    if found != _LEFT_BEHIND:
+        state, reason = in_words(*found)
+        raise HypervisorError(f"{domain.name()} is {state} ({reason}), not what a migration has left behind")
+    domain.undefineFlags(_KEEP_WHAT_BELONGS_TO_THE_VM)
 
 
 def _outgoing(domain: libvirt.virDomain) -> Mapping[str, Any] | None:
@@ -490,9 +526,10 @@ def _translated(error: libvirt.libvirtError) -> HypervisorError:
         return HypervisorError(f"{message}; {_UNSAFE}")
     if code == libvirt.VIR_ERR_OPERATION_ABORTED:
         return MigrationAborted(message)
-    if code == libvirt.VIR_ERR_OPERATION_INVALID and said.startswith(_ANOTHER):
+    if code == libvirt.VIR_ERR_OPERATION_INVALID and _ANOTHER in said:
         return MigrationRunsAlready(message)
-    if code in _LOST and error.get_error_domain() in _LOST_IN:
+    lost = code in _LOST and error.get_error_domain() in _LOST_IN
+    if lost or code == libvirt.VIR_ERR_OPERATION_TIMEOUT:  # another job has held the domain for 30 s
         return HypervisorUnreachable(message)
     return HypervisorError(message)
 

@@ -264,4 +264,4 @@ class Hypervisor(Protocol):
         """End this side's stream of a post-copy, so that it can be taken up again by another one."""
 
     async def undefine(self, uuid: str) -> None:
-        """Forget the definition of a domain that has migrated; refused where it runs."""
+        """Forget the definition that a domain which has migrated has left behind; refused for any other."""

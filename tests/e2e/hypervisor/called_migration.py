@@ -1,0 +1,138 @@
+"""A migration as the tests of libvirt's calls handle it: started by the port, looked at through it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from vmferry_agent.hypervisor.port import Domain, HypervisorError, Look, Sample, StartRequest
+from vmferry_api.migrations import VMState
+from vmferry_api.policies import StartOptions
+from vmferry_lab.guests.guest import Guest
+from vmferry_lab.hosts.session import SessionHost, guests_of
+from vmferry_lab.until import until
+
+MIB = 2**20
+PATIENCE = 60.0
+"""Seconds; generous, because the machine may be slow."""
+LINK = 40 * MIB
+"""Bytes per second; the guests of these tests need far more of them than QEMU's 0.3 s."""
+SLOW = MIB
+"""Bytes per second that keep a post-copy going for longer than any test looks at it."""
+
+
+def a_request(host: SessionHost, **asked: Any) -> StartRequest:
+    """How to start a migration to a host: with post-copy in reach, and slow once it is on."""
+    return StartRequest(
+        **{
+            "connect_uri": host.connect_uri,
+            "migration_uri": host.migration_uri,
+            "bandwidth": LINK,
+            "post_copy_bandwidth": SLOW,
+            "post_copy": True,
+            "persistent": True,
+            "options": StartOptions(),
+            **asked,
+        }
+    )
+
+
+def kill_qemu(guest: Guest, host: SessionHost) -> None:
+    """Kill a guest's QEMU on a host, if it has one there."""
+    for process in guests_of(host.lab / "hosts" / host.name):
+        if f"guest={guest.name}," in " ".join(process.info["cmdline"]):
+            process.kill()
+
+
+async def eventually(what: str, look: Callable[[], Any], holds: Callable[[Any], object]) -> Any:
+    """The first answer of an asynchronous call of which something holds."""
+    loop = asyncio.get_running_loop()
+
+    def probe() -> tuple[Any] | None:
+        answer = asyncio.run_coroutine_threadsafe(look(), loop).result(PATIENCE)
+        return (answer,) if holds(answer) else None
+
+    (found,) = await asyncio.to_thread(until, what, probe, timeout=PATIENCE)
+    return found
+
+
+class CalledMigration:
+    """A migration from one host to another, started by the source's port."""
+
+    def __init__(
+        self, guest: Guest, source: LibvirtHypervisor, target: LibvirtHypervisor, request: StartRequest
+    ) -> None:
+        self.guest = guest
+        self.uuid = guest.uuid
+        self.source = source
+        self.target = target
+        self.request = request
+
+    async def starts(self) -> None:
+        """Start it."""
+        found = await self.source.find(self.uuid)
+        assert found is not None
+        self.domain: Domain = found
+        self.call = asyncio.create_task(self.source.migrate(self.uuid, self.request))
+
+    async def look(self) -> Look:
+        """A look at it on its source."""
+        return await self.source.look(self.domain)
+
+    async def comes_to(self, what: str, holds: Callable[[Sample], object]) -> Sample:
+        """Wait for a sample of which something holds."""
+        look = await self.looks(what, lambda look: look.sample is not None and holds(look.sample))
+        return look.sample
+
+    async def looks(self, what: str, holds: Callable[[Look], object]) -> Look:
+        """Wait for a look of which something holds; an end of the migration is one, too."""
+        return await eventually(f"{self.guest.name}: {what}", self.look, holds)
+
+    async def goes_into(self, reason: str) -> None:
+        """Wait until the source's domain is in a state for this reason."""
+        await self.looks(reason, lambda look: look.domain is not None and look.domain.reason == reason)
+
+    async def switches(self) -> None:
+        """Switch it to post-copy, and wait until the guest runs on the target.
+
+        A daemon of the target that dies earlier kills it when it is back.
+        """
+        await self.source.start_post_copy(self.uuid)
+        await self.goes_into("PostCopy")
+        await self.is_there("PostCopy")
+
+    async def is_there(self, reason: str) -> None:
+        """Wait until the target runs it for this reason."""
+        await eventually(
+            f"{self.guest.name} to run on the target: {reason}",
+            lambda: self.target.find(self.uuid),
+            lambda domain: domain is not None and (domain.state, domain.reason) == (VMState.RUNNING, reason),
+        )
+
+    async def fails(self) -> HypervisorError:
+        """What its call fails with."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                await self.call
+            except HypervisorError as error:
+                return error
+        raise AssertionError(f"{self.guest.name} has migrated")
+
+    async def ends(self) -> None:
+        """Wait until its call returns without an error."""
+        async with asyncio.timeout(PATIENCE):
+            await self.call
+
+    async def aborts(self) -> None:
+        """Abort it, and wait until its call has told so."""
+        await self.source.abort(self.uuid)
+        await self.fails()
+
+    async def arrives(self) -> None:
+        """See that the guest runs on on the target, with all its memory."""
+        await self.is_there("Migrated")
+        ticks = self.guest.verdict().ticks
+        await asyncio.to_thread(
+            until, "the guest to go on", lambda: self.guest.verdict().ticks > ticks, timeout=PATIENCE
+        )
+        assert self.guest.verdict().intact, self.guest.verdict()
