@@ -14,10 +14,13 @@ def assert_moved_at_once(it, done, assert_runs_only_on):
     assert_runs_only_on(it.guest, "node-b")
 
 
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "asked to end, as by a drain or a roll-out"])
 @pytest.mark.parametrize("agent", AGENTS)
-def test_a_pre_copy_goes_on_and_is_steered_by_the_next_process(lab, pre_copy, assert_runs_only_on, agent):
+def test_a_pre_copy_goes_on_and_is_steered_by_the_next_process(
+    lab, pre_copy, assert_runs_only_on, agent, kill
+):
     it = pre_copy(steps=[{"after": {"passes": 12}, "setMaxDowntime": "3s"}])
-    lab.components.restart(agent, kill=True)
+    lab.components.restart(agent, kill=kill)
     done = it.migration.ends()
     assert [step.outcome for step in done.status.steps] == ["Applied"]
     assert_moved_at_once(it, done, assert_runs_only_on)
