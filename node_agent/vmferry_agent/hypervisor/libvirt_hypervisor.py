@@ -20,8 +20,11 @@ from vmferry_agent.hypervisor.features import features
 from vmferry_agent.hypervisor.host_files import HostFiles, host_files
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
 from vmferry_agent.hypervisor.libvirt_daemons import migration_ports
+from vmferry_agent.hypervisor.libvirt_errors import translated, translated_resumption
+from vmferry_agent.hypervisor.libvirt_jobs import measured, milliseconds, outgoing, sampled_of
 from vmferry_agent.hypervisor.libvirt_measuring import timed
-from vmferry_agent.hypervisor.libvirt_options import cache_size, option_flags, option_parameters
+from vmferry_agent.hypervisor.libvirt_options import cache_size
+from vmferry_agent.hypervisor.libvirt_requests import flags_of, mebi, parameters_of
 from vmferry_agent.hypervisor.libvirt_suitability import cpu_refused, disk_found, machine_refused
 from vmferry_agent.hypervisor.port import (
     CompletedJob,
@@ -32,20 +35,15 @@ from vmferry_agent.hypervisor.port import (
     HypervisorError,
     HypervisorUnreachable,
     Look,
-    MigrationAborted,
-    MigrationRunsAlready,
     News,
-    Sample,
     StartRequest,
     StreamHeld,
     Suitability,
-    TargetHalfLost,
 )
 from vmferry_agent.hypervisor.states import in_words
 from vmferry_agent.hypervisor.versions import version_in_words
 from vmferry_agent.measurements import UNMEASURED, Measurements
-from vmferry_api.migrations import Disk, Hardware, Storage
-from vmferry_api.policies import Encryption
+from vmferry_api.migrations import Disk, Hardware
 
 _logger = logging.getLogger(__name__)
 
@@ -58,31 +56,10 @@ _FINDING_OUT = 5.0
 """Seconds for what is only good to know before a start: a host's first answer on its QEMU takes some."""
 _EVENT_DEADLINE = 2.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
-_LONGEST_MESSAGE = 1000
-"""Characters; libvirt quotes all that QEMU has said, and status has bounds."""
-_MEBI = 2**20
-_UNLIMITED_MEBI = 2**63 // _MEBI - 1
-"""libvirt's own value for no cap (QEMU_DOMAIN_MIG_BANDWIDTH_MAX), in MiB/s."""
 _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 """What a call on a domain says when it has just stopped, or moved away."""
-_ANOTHER = "another migration job is already running"
-"""What libvirt says then; the code that comes with it means many things."""
-_STREAM_HELD = (
-    "migration is still running",
-    "being actively monitored by another thread",
-    "already in progress",
-)
-"""What libvirt says while a post-copy can't be taken up again yet."""
-_NO_HALF = "is not processing incoming migration"
-"""What the target says of a domain that is down."""
 _KEEP_WHAT_BELONGS_TO_THE_VM = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM
 """As libvirt does at the end of a migration: on shared storage they are what the VM on the target uses."""
-_UNSAFE = (
-    "name a shared file system that libvirt does not know in shared_filesystems in qemu.conf, give the disks "
-    "cache='none', or have them copied (spec.storage)"
-)
-_LOST = {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_CONNECT}
-_LOST_IN = {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
 _GOES_ON = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
 """The state of the source's half of a post-copy that libvirt drives, and the reason."""
 _LEFT_BEHIND = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED)
@@ -147,7 +124,7 @@ class LibvirtHypervisor(Hypervisor):
     @override
     async def measure_dirty_rate(self, uuid: str, period: timedelta) -> None:
         seconds = round(period.total_seconds())
-        await self._on(uuid, lambda domain: domain.startDirtyRateCalc(seconds, 0))
+        await self._on("startDirtyRateCalc", uuid, lambda domain: domain.startDirtyRateCalc(seconds, 0))
 
     @override
     async def dirty_rate(self, uuid: str) -> int | None:
@@ -175,7 +152,7 @@ class LibvirtHypervisor(Hypervisor):
     async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
         flags = libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME
         resume = partial(self._migrate, uuid, request, flags=flags)
-        await self._call("migrateToURI3", resume, deadline=None, translate=_translated_resumption)
+        await self._call("migrateToURI3", resume, deadline=None, translate=translated_resumption)
 
     @override
     async def completed(self, uuid: str) -> CompletedJob | None:
@@ -184,47 +161,55 @@ class LibvirtHypervisor(Hypervisor):
     @override
     async def set_max_downtime(self, uuid: str, value: timedelta) -> None:
         milliseconds = round(value.total_seconds() * 1000)
-        await self._on(uuid, lambda domain: domain.migrateSetMaxDowntime(milliseconds, 0))
+        await self._on(
+            "migrateSetMaxDowntime", uuid, lambda domain: domain.migrateSetMaxDowntime(milliseconds, 0)
+        )
 
     @override
     async def set_bandwidth(self, uuid: str, value: int | None) -> None:
-        await self._on(uuid, lambda domain: domain.migrateSetMaxSpeed(_mebi(value), 0))
+        await self._on("migrateSetMaxSpeed", uuid, lambda domain: domain.migrateSetMaxSpeed(mebi(value), 0))
 
     @override
     async def set_post_copy_bandwidth(self, uuid: str, value: int | None) -> None:
         flag = libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY
-        await self._on(uuid, lambda domain: domain.migrateSetMaxSpeed(_mebi(value), flag))
+        await self._on(
+            "migrateSetMaxSpeed", uuid, lambda domain: domain.migrateSetMaxSpeed(mebi(value), flag)
+        )
 
     @override
     async def set_compression_cache(self, uuid: str, size: int) -> None:
-        await self._on(uuid, lambda domain: domain.migrateSetCompressionCache(cache_size(size), 0))
+        await self._on(
+            "migrateSetCompressionCache",
+            uuid,
+            lambda domain: domain.migrateSetCompressionCache(cache_size(size), 0),
+        )
 
     @override
     async def start_post_copy(self, uuid: str) -> None:
-        await self._on(uuid, lambda domain: domain.migrateStartPostCopy(0))
+        await self._on("migrateStartPostCopy", uuid, lambda domain: domain.migrateStartPostCopy(0))
 
     @override
     async def suspend(self, uuid: str) -> None:
-        await self._on(uuid, lambda domain: domain.suspend())
+        await self._on("suspend", uuid, lambda domain: domain.suspend())
 
     @override
     async def resume(self, uuid: str) -> None:
-        await self._on(uuid, lambda domain: domain.resume())
+        await self._on("resume", uuid, lambda domain: domain.resume())
 
     @override
     async def abort(self, uuid: str) -> None:
-        await self._on(uuid, lambda domain: domain.abortJob())
+        await self._on("abortJob", uuid, lambda domain: domain.abortJob())
 
     @override
     async def break_post_copy(self, uuid: str) -> None:
         flag = libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY
-        await self._on(uuid, lambda domain: domain.abortJobFlags(flag))
+        await self._on("abortJobFlags", uuid, lambda domain: domain.abortJobFlags(flag))
 
     @override
     async def undefine(self, uuid: str) -> None:
-        await self._on(uuid, _undefine)
+        await self._on("undefineFlags", uuid, _undefine)
 
-    async def _on(self, uuid: str, act: Callable[[libvirt.virDomain], object]) -> None:
+    async def _on(self, name: str, uuid: str, act: Callable[[libvirt.virDomain], object]) -> None:
         given_up_at = time.monotonic() + CALL_DEADLINE
 
         def call() -> None:
@@ -233,7 +218,7 @@ class LibvirtHypervisor(Hypervisor):
                 raise TimeoutError
             act(domain)
 
-        await self._call("call", call, deadline=CALL_DEADLINE)
+        await self._call(name, call, deadline=CALL_DEADLINE)
 
     async def _call(
         self,
@@ -252,7 +237,7 @@ class LibvirtHypervisor(Hypervisor):
         except HypervisorError:
             raise
         except libvirt.libvirtError as error:
-            raise (translate or _translated)(error) from error
+            raise (translate or translated)(error) from error
         except Exception as error:  # such as the binding's, of a name that it can't pass on
             raise HypervisorError(f"{name}: {type(error).__name__}: {error}") from error
 
@@ -320,13 +305,13 @@ class LibvirtHypervisor(Hypervisor):
         domain = self._handle(known.uuid)
         if domain is None:
             return Look(domain=None, sample=None, busy=False)
-        job = _outgoing(domain)
+        job = outgoing(domain)
         seen = _state_of(domain, known)
         kind = libvirt.VIR_DOMAIN_JOB_NONE if job is None else job.get("type")
         runs = job is not None and kind == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
         return Look(
             domain=seen,
-            sample=_sampled(job, known) if job is not None and runs else None,
+            sample=sampled_of(job, known) if job is not None and runs else None,
             busy=kind != libvirt.VIR_DOMAIN_JOB_NONE,
         )
 
@@ -349,15 +334,15 @@ class LibvirtHypervisor(Hypervisor):
             domain = _known(connection, uuid)
             if flags & libvirt.VIR_MIGRATE_POSTCOPY_RESUME:
                 _check_interrupted(domain)
-            domain.migrateToURI3(request.connect_uri, _parameters(request), _flags(request) | flags)
+            domain.migrateToURI3(request.connect_uri, parameters_of(request), flags_of(request) | flags)
         finally:
             connection.close()
             self._handles.pop(uuid, None)
 
     def _remember(self, uuid: str, statistics: Mapping[str, Any]) -> None:
         job = CompletedJob(
-            elapsed=_milliseconds(statistics.get("time_elapsed")),
-            downtime=_milliseconds(statistics.get("downtime")),
+            elapsed=milliseconds(statistics.get("time_elapsed")),
+            downtime=milliseconds(statistics.get("downtime")),
             transferred=statistics.get("memory_processed"),
         )
         with self._arrival:
@@ -376,7 +361,7 @@ def _known(connection: libvirt.virConnect, uuid: str) -> libvirt.virDomain:
         return connection.lookupByUUIDString(uuid)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            raise HypervisorError(str(_translated(error))) from error
+            raise HypervisorError(str(translated(error))) from error
         raise
 
 
@@ -395,25 +380,6 @@ def _undefine(domain: libvirt.virDomain) -> None:
         state, reason = in_words(*found)
         raise HypervisorError(f"{domain.name()} is {state} ({reason}), not what a migration has left behind")
     domain.undefineFlags(_KEEP_WHAT_BELONGS_TO_THE_VM)
-
-
-def _outgoing(domain: libvirt.virDomain) -> Mapping[str, Any] | None:
-    """The statistics of its outgoing migration; None: there is no such job."""
-    try:
-        statistics: Mapping[str, Any] = domain.jobStats()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in _GONE | {libvirt.VIR_ERR_OPERATION_UNSUPPORTED}:
-            return None
-        raise
-    outgoing = statistics.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
-    return statistics if outgoing else None
-
-
-def _sampled(job: Mapping[str, Any], known: Domain) -> Sample:
-    found = sampled(job)
-    if found.total == 0 and found.disk_total > 0:  # disks come first; QEMU has not counted the memory yet
-        return replace(found, total=known.memory)
-    return found
 
 
 def _state_of(domain: libvirt.virDomain, known: Domain) -> Domain | None:
@@ -449,97 +415,3 @@ def _describe(domain: libvirt.virDomain) -> Domain:
         vcpus=domain.vcpusFlags(0),
         persistent=bool(domain.isPersistent()),
     )
-
-
-def measured(statistics: Mapping[str, Any]) -> int | None:
-    """The dirty rate in a domain's statistics, in bytes per second; None: it is not measured (yet)."""
-    if statistics.get("dirtyrate.calc_status") != libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED:
-        return None
-    mebibytes: int | None = statistics.get("dirtyrate.megabytes_per_second")
-    return None if mebibytes is None else mebibytes * _MEBI
-
-
-def sampled(statistics: Mapping[str, Any]) -> Sample:
-    """A sample, from the statistics of a job; what an older libvirt or QEMU does not tell is left out."""
-    page = statistics.get("memory_page_size", 4096)
-    dirty_pages = statistics.get("memory_dirty_rate")
-    return Sample(
-        elapsed=timedelta(milliseconds=statistics.get("time_elapsed", 0)),
-        memory_pass=statistics.get("memory_iteration", 0),
-        remaining=statistics.get("memory_remaining", 0),
-        transferred=statistics.get("memory_processed", 0),
-        total=statistics.get("memory_total", 0),
-        bandwidth=statistics.get("memory_bps"),
-        dirty_rate=None if dirty_pages is None else dirty_pages * page,
-        expected_downtime=_milliseconds(statistics.get("downtime")),
-        throttle=statistics.get("auto_converge_throttle"),
-        zero_pages=statistics.get("memory_constant", 0),
-        normal_pages=statistics.get("memory_normal", 0),
-        post_copy_requests=statistics.get("memory_postcopy_requests", 0),
-        disk_total=statistics.get("disk_total", 0),
-        disk_transferred=statistics.get("disk_processed", 0),
-        disk_remaining=statistics.get("disk_remaining", 0),
-    )
-
-
-def _milliseconds(number: int | None) -> timedelta | None:
-    return None if number is None else timedelta(milliseconds=number)
-
-
-def _flags(request: StartRequest) -> int:
-    flags: int = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
-    if request.persistent:
-        flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-    if request.post_copy:
-        flags |= libvirt.VIR_MIGRATE_POSTCOPY
-    if request.storage == Storage.COPY_ALL:
-        flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
-    if request.storage == Storage.COPY_INCREMENTAL:
-        flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
-    return flags | option_flags(request.options)
-
-
-def _parameters(request: StartRequest) -> dict[str, object]:
-    parameters: dict[str, object] = {}
-    if request.migration_uri is not None:
-        parameters[libvirt.VIR_MIGRATE_PARAM_URI] = request.migration_uri
-    if request.bandwidth is not None:
-        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = _mebi(request.bandwidth)
-    if request.post_copy and request.post_copy_bandwidth is not None:
-        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY] = _mebi(request.post_copy_bandwidth)
-    encrypted = request.options.encryption == Encryption.REQUIRED
-    if encrypted and request.tls_destination is not None:
-        parameters[libvirt.VIR_MIGRATE_PARAM_TLS_DESTINATION] = request.tls_destination
-    return parameters | option_parameters(request.options)
-
-
-def _mebi(value: int | None) -> int:
-    """Bytes per second in libvirt's unit, MiB/s."""
-    return _UNLIMITED_MEBI if value is None else max(1, value // _MEBI)
-
-
-def _translated(error: libvirt.libvirtError) -> HypervisorError:
-    code = error.get_error_code()
-    said = (error.get_error_message() or str(error))[:_LONGEST_MESSAGE]
-    message = f"{said} (libvirt error {code})"
-    if code == libvirt.VIR_ERR_MIGRATE_UNSAFE:
-        return HypervisorError(f"{message}; {_UNSAFE}")
-    if code == libvirt.VIR_ERR_OPERATION_ABORTED:
-        return MigrationAborted(message)
-    if code == libvirt.VIR_ERR_OPERATION_INVALID and _ANOTHER in said:
-        return MigrationRunsAlready(message)
-    lost = code in _LOST and error.get_error_domain() in _LOST_IN
-    if lost or code == libvirt.VIR_ERR_OPERATION_TIMEOUT:  # another job has held the domain for 30 s
-        return HypervisorUnreachable(message)
-    return HypervisorError(message)
-
-
-def _translated_resumption(error: libvirt.libvirtError) -> HypervisorError:
-    """Of a post-copy that could not be taken up again; that the domain is here has been seen before."""
-    said = error.get_error_message() or ""
-    translated = _translated(error)
-    if any(words in said for words in _STREAM_HELD):
-        return StreamHeld(str(translated))
-    if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN or _NO_HALF in said:
-        return TargetHalfLost(str(translated))
-    return translated

@@ -6,7 +6,8 @@ from datetime import timedelta
 import libvirt
 import pytest
 
-from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor, measured, sampled
+from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from vmferry_agent.hypervisor.libvirt_jobs import measured, sampled
 from vmferry_agent.hypervisor.port import CompletedJob, Sample
 
 PRE_COPY = {

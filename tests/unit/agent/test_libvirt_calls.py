@@ -7,13 +7,9 @@ import pytest
 
 from vmferry_agent.hypervisor import calls, libvirt_connection, libvirt_hypervisor
 from vmferry_agent.hypervisor.libvirt_connection import LibvirtConnection
-from vmferry_agent.hypervisor.libvirt_hypervisor import (
-    LibvirtHypervisor,
-    _outgoing,
-    _translated,
-    _translated_resumption,
-    sampled,
-)
+from vmferry_agent.hypervisor.libvirt_errors import translated, translated_resumption
+from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from vmferry_agent.hypervisor.libvirt_jobs import outgoing, sampled
 from vmferry_agent.hypervisor.port import (
     HypervisorError,
     HypervisorUnreachable,
@@ -74,9 +70,9 @@ INVALID = "Requested operation is not valid: "
     ],
 )
 def test_an_error_is_told_by_what_it_means(code, domain, message, kind):
-    translated = _translated(libvirt_error(code, domain, message))
-    assert type(translated) is kind
-    assert str(translated) == f"{message} (libvirt error {code})"
+    meaning = translated(libvirt_error(code, domain, message))
+    assert type(meaning) is kind
+    assert str(meaning) == f"{message} (libvirt error {code})"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +96,7 @@ def test_an_error_is_told_by_what_it_means(code, domain, message, kind):
 def test_what_is_said_of_a_post_copy_to_be_taken_up_again_tells_whether_to_try_once_more(
     code, domain, message, kind
 ):
-    assert type(_translated_resumption(libvirt_error(code, domain, message))) is kind
+    assert type(translated_resumption(libvirt_error(code, domain, message))) is kind
 
 
 @pytest.mark.parametrize("code", [42, 55, 84])
@@ -109,7 +105,7 @@ def test_a_domain_without_a_job_to_tell_of_has_no_outgoing_migration(code):
         def jobStats(self):  # noqa: N802 - libvirt's
             raise libvirt_error(code, 10, "no statistics")
 
-    assert _outgoing(Stopped()) is None
+    assert outgoing(Stopped()) is None
 
 
 def test_fields_that_libvirt_does_not_tell_are_unknown_and_counters_begin_at_nothing():
@@ -150,7 +146,7 @@ def test_one_thread_waits_for_a_daemon_that_hangs_and_the_others_give_up(greetin
 
 
 def test_disks_that_libvirt_does_not_take_for_shared_are_told_with_the_ways_out():
-    said = str(_translated(libvirt_error(81, 10, "Migration without shared storage is unsafe")))
+    said = str(translated(libvirt_error(81, 10, "Migration without shared storage is unsafe")))
     assert said.startswith("Migration without shared storage is unsafe (libvirt error 81); ")
     for way_out in ("shared_filesystems", "cache='none'", "spec.storage"):
         assert way_out in said

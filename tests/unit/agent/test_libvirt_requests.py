@@ -3,8 +3,8 @@
 import libvirt
 import pytest
 
-from vmferry_agent.hypervisor.libvirt_hypervisor import _flags, _parameters
 from vmferry_agent.hypervisor.libvirt_options import cache_size
+from vmferry_agent.hypervisor.libvirt_requests import flags_of, parameters_of
 from vmferry_agent.hypervisor.port import StartRequest
 from vmferry_api.migrations import Storage
 from vmferry_api.policies import Encryption, StartOptions
@@ -35,12 +35,12 @@ ENCRYPTED = StartOptions(encryption=Encryption.REQUIRED)
     ],
 )
 def test_each_flag_of_a_start_is_one_that_was_asked_for(given, flags):
-    assert _flags(StartRequest(**{**PLAIN, **given})) == P2P | flags
+    assert flags_of(StartRequest(**{**PLAIN, **given})) == P2P | flags
 
 
 @pytest.mark.parametrize("storage", list(Storage))
 def test_libvirt_s_own_check_of_the_disks_is_never_switched_off(storage):
-    assert not _flags(StartRequest(**PLAIN, storage=storage)) & libvirt.VIR_MIGRATE_UNSAFE
+    assert not flags_of(StartRequest(**PLAIN, storage=storage)) & libvirt.VIR_MIGRATE_UNSAFE
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_libvirt_s_own_check_of_the_disks_is_never_switched_off(storage):
     ],
 )
 def test_parameters_say_no_more_than_was_asked_for(given, parameters):
-    assert _parameters(StartRequest(**{**PLAIN, **given})) == parameters
+    assert parameters_of(StartRequest(**{**PLAIN, **given})) == parameters
 
 
 @pytest.mark.parametrize(
