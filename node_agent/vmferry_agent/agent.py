@@ -16,6 +16,7 @@ from vmferry_agent.metrics import AgentState, RoleState
 from vmferry_agent.migrations.source import SourceMigration, has_ended, is_over
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.migrations.traces import Traces
+from vmferry_agent.reach import NetworkReach
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import NewReporter, Role
 from vmferry_agent.streams import KernelStreams
@@ -73,6 +74,7 @@ class Agent:
         self._claims: set[str] = set()
         self._clock = Clock()
         self._streams = KernelStreams()
+        self._reach = NetworkReach()
         self._keeping: asyncio.Task[None] | None = None
         self._source = Role(
             "source",
@@ -177,6 +179,7 @@ class Agent:
             hypervisor=self._hypervisor,
             reporter=reporter,
             claims=self._claims,
+            reach=self._reach,
             clock=self._clock,
             traces=self._traces,
             measure_dirty_rate=self._measure_dirty_rate,

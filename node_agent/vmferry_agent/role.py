@@ -1,6 +1,7 @@
 """One role of the agent: a task for each migration that concerns its node."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,15 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from vmferry_agent.reporting import Reporter
+from vmferry_agent.reporting import ObjectGoneError, Reporter
 from vmferry_api.migrations import VMMigration
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.logs import about
 
 _logger = logging.getLogger(__name__)
+
+_LAST_WORD = 600.0
+"""Seconds that the last report of a migration may wait for an API server that is away."""
 
 
 class Work(Protocol):
@@ -118,6 +122,8 @@ class Role:
         except ValidationError as error:
             name = metadata.get("name")
             _logger.error("%s: VMMigration %s can't be read, and is left alone: %s", self.name, name, error)
+            if served is not None:
+                self._hear_the_user(served, raw, version)
             return
         if not self._concerns(migration):
             _logger.error("%s: %s is not this node's", self.name, migration.metadata.name)
@@ -153,6 +159,12 @@ class Role:
                 served.work.vanish()
         self._follow(before, migration)
 
+    def _hear_the_user(self, served: _Served, raw: Mapping[str, Any], version: int) -> None:
+        """Of what can't be read as a whole (a newer operator's status, say) take the user's word."""
+        with contextlib.suppress(ValidationError):
+            readable = VMMigration.read({**raw, "status": {}})
+            self._update(served, readable.replace(status=served.migration.status), version, deleted=False)
+
     def _is_newest(self, migration: VMMigration, version: int) -> bool:
         """Whether no newer object has its name. An older one is gone, whether or not the watch has told so."""
         name = (migration.metadata.namespace, migration.metadata.name)
@@ -182,6 +194,9 @@ class Role:
         served = self._served[uid]
         try:
             await self._supervise(served)
+            with contextlib.suppress(ObjectGoneError, TimeoutError):  # the last word is written, too
+                async with asyncio.timeout(_LAST_WORD):
+                    await served.reporter.flush()
         finally:
             await served.reporter.stop()
             del self._served[uid], self._tasks[uid]

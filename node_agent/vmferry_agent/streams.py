@@ -53,7 +53,7 @@ class KernelStreams(IncomingStreams):
         if not self.possible:
             return 0
         here = f"( sport >= :{ports.start} and sport <= :{ports.stop - 1} )"
-        found = dead(read_streams(await self._run("-Hnti", "state", "established", here)), at_least)
+        found = dead(read_streams(await self._run("-Hnti", "state", "established", here)), ports, at_least)
         for stream in found:
             await self._end(stream)
         return len(found)
@@ -75,10 +75,16 @@ class KernelStreams(IncomingStreams):
             process = await asyncio.create_subprocess_exec(
                 str(self._ss), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
             )
+        except OSError as error:
+            _logger.warning("ss %s: %s", " ".join(words), error)
+            return ""
+        try:
             async with asyncio.timeout(_DEADLINE):
                 output, errors = await process.communicate()
-        except (OSError, TimeoutError) as error:
-            _logger.warning("ss %s: %s", " ".join(words), error or "no answer")
+        except TimeoutError:
+            _logger.warning("ss %s: no answer within %.0f s", " ".join(words), _DEADLINE)
+            process.kill()
+            await process.wait()
             return ""
         if errors:
             _logger.warning("ss %s: %s", " ".join(words), errors.decode(errors="replace").strip())

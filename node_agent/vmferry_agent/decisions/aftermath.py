@@ -1,10 +1,13 @@
 """What an agent still owes a VM once its migration has ended, told by the status alone."""
 
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from vmferry_api.migrations import Attempt, AttemptOutcome, VMMigrationStatus, VMReport, VMState
 
-_DOWN = {VMState.ABSENT, VMState.SHUT_OFF, VMState.CRASHED}
+WORTH = timedelta(minutes=10)
+"""So long after the end the target's word that it has not got the VM is taken. Later the VM may have run there and
+be gone again: then what stands still here is old, and a person must look."""
 
 
 class Duty(Enum):
@@ -16,11 +19,11 @@ class Duty(Enum):
     """The guest that was suspended for the migration and stayed."""
 
 
-def duty(status: VMMigrationStatus) -> Duty | None:
+def duty(status: VMMigrationStatus, now: datetime) -> Duty | None:
     """What the source's agent still has to do.
 
     Both need the target's word, given after the attempt had ended: where the VM runs there, what is here is a
-    left-over; where it is not, what is here is the VM.
+    left-over; where there is nothing of it, not even a definition, what is here is the VM.
     """
     vm = status.source.vm if status.source else None
     target = status.target
@@ -29,9 +32,9 @@ def duty(status: VMMigrationStatus) -> Duty | None:
         return None
     if target.after_attempt < last.number:
         return None
-    if _left_behind(vm) and target.vm.state == VMState.RUNNING and _whole(target.vm):
+    if _left_behind(vm) and runs_whole(target.vm):
         return Duty.UNDEFINE
-    if _owes_resumption(last, vm) and target.vm.state in _DOWN:
+    if _owes_resumption(last, vm) and target.vm.state == VMState.ABSENT and now - last.end < WORTH:
         return Duty.RESUME
     return None
 
@@ -40,8 +43,9 @@ def _left_behind(vm: VMReport) -> bool:
     return vm.state == VMState.SHUT_OFF and vm.reason == "Migrated"
 
 
-def _whole(vm: VMReport) -> bool:
-    return not (vm.reason or "").startswith("PostCopy")
+def runs_whole(vm: VMReport) -> bool:
+    """Whether a host runs it, and not a half of it."""
+    return vm.state == VMState.RUNNING and not (vm.reason or "").startswith("PostCopy")
 
 
 def _owes_resumption(attempt: Attempt, vm: VMReport) -> bool:

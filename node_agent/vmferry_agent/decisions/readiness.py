@@ -79,7 +79,7 @@ def _way_out(disk: Disk, storage: Storage) -> str:
         return f"create one (virsh pool-create-as NAME dir --target {directory}), or the file"
     if storage == Storage.COPY_INCREMENTAL:
         return "create it there over the same backing file (qemu-img create -b)"
-    return "mount it there, or let it be copied by spec.storage: CopyAll"
+    return "mount it there, or create the migration anew with spec.storage: CopyAll"
 
 
 def _no_room(vm: VMReport, node: str, hardware: Hardware, has: Suitability) -> str | None:

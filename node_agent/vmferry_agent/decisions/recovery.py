@@ -14,6 +14,8 @@ from vmferry_api.policies import PostCopyRecovery
 
 SILENT = timedelta(seconds=5)
 """A stream that has carried nothing for so long is interrupted, whatever the hosts say."""
+SHOWS = timedelta(seconds=1.5)
+"""So long after libvirt calls a post-copy failed it shows whether memory flows all the same."""
 LONGEST_BACKOFF = timedelta(minutes=1)
 NOT_YET = timedelta(seconds=3)
 """Between two questions while a QEMU still holds its stream; they count as no try."""

@@ -340,6 +340,9 @@ class LibvirtHypervisor(Hypervisor):
             self._handles.pop(uuid, None)
 
     def _remember(self, uuid: str, statistics: Mapping[str, Any]) -> None:
+        leaves = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+        if statistics.get("operation", leaves) != leaves:
+            return  # a backup, say
         job = CompletedJob(
             elapsed=milliseconds(statistics.get("time_elapsed")),
             downtime=milliseconds(statistics.get("downtime")),

@@ -24,13 +24,15 @@ from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.steering import Steering
 from vmferry_agent.migrations.traces import Trace
+from vmferry_agent.reach import Reach
 from vmferry_api.migrations import AttemptOutcome, Desired, VMState
 from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
 
-QUEUED = timedelta(seconds=10)
-"""So long after its start an attempt whose agent has died may yet begin: libvirt takes the call before the job."""
+QUEUED = timedelta(seconds=40)
+"""So long after its start an attempt whose agent has died may yet begin: libvirt takes the call before the job,
+and waits for the domain's lock for 30 s."""
 
 _LEFT_SUSPENDED = (
     "it was suspended for this migration and is left so until the target is seen not to run it; if that can't be "
@@ -49,6 +51,7 @@ class Attempt:
         status: Where to report.
         orders: What is wanted; asked anew each time.
         changed: Set when what is wanted may have changed.
+        reach: Whether the target's daemon answers.
         clock: The time.
         trace: Where it is recorded.
         every: The seconds between two looks; None: as `Cadence` says.
@@ -63,6 +66,7 @@ class Attempt:
         status: SourceStatus,
         orders: Orders,
         changed: asyncio.Event,
+        reach: Reach,
         clock: Clock,
         trace: Trace,
         every: float | None = None,
@@ -75,6 +79,7 @@ class Attempt:
         self._trace = trace
         self._call: MigrationCall | None = None
         self._may_be_queued = False
+        self._in_post_copy = domain.in_post_copy
         self._reports = AttemptReports(domain.name, status)
         self._looks = Looks(changed, clock=clock, every=every)
         self._steering = Steering(
@@ -93,6 +98,7 @@ class Attempt:
             status=status,
             reports=self._reports,
             orders=orders,
+            reach=reach,
             clock=clock,
             calling=self._calling,
         )
@@ -130,6 +136,7 @@ class Attempt:
                 except HypervisorError as error:
                     end, delay = None, next(lost)
                     _logger.warning("%s: %s; again in %.1f s", self._domain.name, error, delay)
+                    await self._steering.give_up_if_due(in_post_copy=self._in_post_copy)
                 if end is not None:
                     return await self._leave_running(end)
                 await self._looks.next(delay)
@@ -142,7 +149,7 @@ class Attempt:
         asked_at = self._clock.monotonic()
         self._looks.looked(asked_at)
         look = await self._hypervisor.look(self._domain)
-        in_post_copy = look.domain is not None and look.domain.in_post_copy
+        in_post_copy = self._in_post_copy = look.domain is not None and look.domain.in_post_copy
         if look.sample is not None:
             self._record(look.sample, asked_at, in_post_copy=in_post_copy)
             await self._steering.steer(
@@ -195,18 +202,15 @@ class Attempt:
             return end
         if self._call is None or not self._call.answered:
             return replace(end, error=f"{end.error}; {_LEFT_SUSPENDED}")
-        for delay in Backoff():
-            try:
-                domain = await self._hypervisor.find(self._domain.uuid)
-                if domain is not None and (domain.state, domain.reason) == (VMState.PAUSED, "User"):
-                    await self._hypervisor.resume(domain.uuid)
-                    _logger.info("%s: runs again on its source", domain.name)
-            except HypervisorError as error:
-                _logger.warning("%s: can't resume it yet: %s", self._domain.name, error)
-                await asyncio.sleep(delay)
-            else:
+        try:
+            domain = await self._hypervisor.find(self._domain.uuid)
+            if domain is not None and (domain.state, domain.reason) == (VMState.PAUSED, "User"):
+                await self._hypervisor.resume(domain.uuid)
                 self._status.let_run_again()
-                break
+                _logger.info("%s: runs again on its source", domain.name)
+        except HypervisorError as error:
+            _logger.warning("%s: can't resume it yet: %s", self._domain.name, error)
+            return replace(end, error=f"{end.error}; {_LEFT_SUSPENDED}")
         return end
 
 

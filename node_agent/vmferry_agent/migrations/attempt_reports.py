@@ -23,8 +23,8 @@ _LINK_LOST = (
     f"post-copy is interrupted; it is taken up again as soon as the link is back (status.recovery); {_APART}"
 )
 _EXHAUSTED = (
-    "post-copy is interrupted, and was tried to be taken up again as often as the policy says (status.recovery "
-    f"tells what was in the way). Mend that, and raise postCopyRecovery.attempts; {_APART}"
+    "post-copy is interrupted, and the policy allows no more tries to take it up again (status.recovery tells of "
+    f"those that were made). Mend what was in the way, and raise postCopyRecovery.attempts; {_APART}"
 )
 _INTERRUPTED = {
     Flow.FLOWS: (Status.FALSE, "PostCopy", "memory follows"),

@@ -7,16 +7,33 @@ from datetime import datetime, timedelta
 from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.outcome import Ended
-from vmferry_agent.decisions.recovery import Flow, Step, flow, next_step
-from vmferry_agent.hypervisor.port import Domain, Hypervisor, HypervisorError, StreamHeld, TargetHalfLost
+from vmferry_agent.decisions.recovery import SHOWS, Flow, Step, flow, next_step
+from vmferry_agent.hypervisor.port import (
+    Domain,
+    Hypervisor,
+    HypervisorError,
+    StartRequest,
+    StreamHeld,
+    TargetHalfLost,
+)
 from vmferry_agent.migrations.attempt_reports import AttemptReports
 from vmferry_agent.migrations.call import MigrationCall
 from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
-from vmferry_api.migrations import AttemptOutcome, Recovery
+from vmferry_agent.reach import Reach
+from vmferry_api.migrations import AttemptOutcome, Recovery, VMReport
 from vmferry_api.policies import PostCopyRecovery
 
 _logger = logging.getLogger(__name__)
+
+_WORDS = {
+    Flow.FLOWS: "post-copy goes on",
+    Flow.APART: "libvirt's daemons have lost each other, memory flows",
+    Flow.SILENT: "post-copy is interrupted: nothing flows, and no host has noticed",
+    Flow.BROKEN: "post-copy is interrupted: the link is lost",
+}
+SAME = timedelta(minutes=1)
+"""An interruption that follows another within this time is the same one, and goes on with its tries."""
 
 
 class Interruption:
@@ -28,6 +45,7 @@ class Interruption:
         status: Keeps the count of tries, also for a later process.
         reports: Tells.
         orders: What is wanted, and what the target says.
+        reach: Whether the target's daemon answers.
         clock: The time.
         calling: Makes the call that takes it up again.
     """
@@ -40,6 +58,7 @@ class Interruption:
         status: SourceStatus,
         reports: AttemptReports,
         orders: Orders,
+        reach: Reach,
         clock: Clock,
         calling: Callable[[Coroutine[None, None, None]], MigrationCall],
     ) -> None:
@@ -48,12 +67,16 @@ class Interruption:
         self._status = status
         self._reports = reports
         self._orders = orders
+        self._reach = reach
         self._clock = clock
         self._calling = calling
         self._resumption: MigrationCall | None = None
         self._failed_at: float | None = None
         self._taken_up_at: float | None = None
         self._asked_at: datetime | None = None
+        self._old_word = False
+        self._learned = False
+        self._told = _WORDS[Flow.FLOWS]
 
     @property
     def overcome(self) -> bool:
@@ -70,22 +93,27 @@ class Interruption:
         """
         if self._resumption is not None and (error := self._resumption.error) is not None:
             self._resumption = None
-            if isinstance(error, TargetHalfLost):
-                return Ended(outcome=AttemptOutcome.FAILED, error=_half_lost(half, error))
+            if isinstance(error, TargetHalfLost) and not _is_half(self._orders.vm_on_target):
+                _logger.error("%s: its half on the target is lost: %s", half.name, error)
+                return Ended(outcome=AttemptOutcome.FAILED, error=self._half_lost(error))
             self._answered(error)
         how = self._flow(half, seen)
-        on_target = self._orders.vm_on_target
+        if how is None:
+            return None
         step = next_step(
             how,
             self._keep(how),
             self._wanted,
             now=self._clock.now(),
             asked_at=self._asked_at,
-            target_failed=on_target is not None and on_target.reason == "PostCopyFailed",
+            target_failed=self._target_has_failed(),
             calling=calling or (self._resumption is not None and self._resumption.runs),
             seed=self._orders.migration.metadata.uid,
         )
-        self._reports.post_copy(how, exhausted=step is Step.GIVE_UP)
+        self._tell(how, exhausted=step is Step.GIVE_UP)
+        if how is Flow.FLOWS and not self._learned:
+            self._learned = True
+            await self._learn()
         match step:
             case Step.BREAK:
                 await self._hypervisor.break_post_copy(half.uuid)
@@ -103,46 +131,90 @@ class Interruption:
         request = self._orders.request(self._domain, desired) if desired is not None else None
         if request is None:  # what it was started by was withdrawn, which nobody does
             return
-        _logger.info("%s: post-copy is taken up again", self._domain.name)
+        tries = self._status.recovery.tries + 1 if self._status.recovery else 1
+        _logger.info("%s: try %d of %d to take it up again", self._domain.name, tries, self._wanted.attempts)
         self._note(tried=1, last_try=self._clock.now())
-        self._resumption = self._calling(self._hypervisor.resume_post_copy(self._domain.uuid, request))
+        self._old_word = self._target_has_failed()
+        self._resumption = self._calling(self._resume(request))
+
+    async def _resume(self, request: StartRequest) -> None:
+        await self._reach.check(request.connect_uri)
+        await self._hypervisor.resume_post_copy(self._domain.uuid, request)
+
+    async def _learn(self) -> None:
+        desired = self._orders.desired
+        request = self._orders.request(self._domain, desired) if desired is not None else None
+        if request is not None:
+            await self._reach.learn(request.connect_uri)
+
+    def _tell(self, how: Flow, *, exhausted: bool) -> None:
+        self._reports.post_copy(how, exhausted=exhausted)
+        told = "the tries are used up" if exhausted else _WORDS[how]
+        if told != self._told:
+            level = logging.INFO if how in {Flow.FLOWS, Flow.APART} else logging.WARNING
+            _logger.log(level, "%s: %s", self._domain.name, told)
+            self._told = told
 
     def _answered(self, error: HypervisorError) -> None:
         """A try has failed; one for which it was too early counts as none."""
         self._asked_at = self._clock.now()
         self._note(tried=-1 if isinstance(error, StreamHeld) else 0, error=str(error))
 
+    def _half_lost(self, error: HypervisorError) -> str:
+        spec = self._orders.migration.spec
+        return (
+            f"{spec.vm} is lost: its half on {spec.target_node} is gone, and what is left on {spec.source_node} "
+            f"stands still for ever. Destroy it there (virsh destroy) before it is started anywhere ({error})"
+        )
+
     def _note(self, *, tried: int, **changes: object) -> None:
         recovery = self._status.recovery
         if recovery is not None:
             self._status.recover(recovery.replace(tries=max(0, recovery.tries + tried), **changes))
 
-    def _flow(self, domain: Domain, seen: Convergence) -> Flow:
+    def _target_has_failed(self) -> bool:
+        """Whether the target says so of what flows now, and not still of what was taken up anew since."""
+        on_target = self._orders.vm_on_target
+        failed = on_target is not None and on_target.reason == "PostCopyFailed"
+        if not failed:
+            self._old_word = False
+        return failed and not self._old_word
+
+    def _flow(self, domain: Domain, seen: Convergence) -> Flow | None:
+        """How it goes; None: libvirt has just called it failed, and whether memory flows will show."""
         now = self._clock.monotonic()
         failed = domain.reason == "PostCopyFailed"
         if failed is not (self._failed_at is not None):
             self._failed_at, self._taken_up_at = (now, None) if failed else (None, now)
-        moved = self._failed_at is not None and seen.moved_at is not None and seen.moved_at > self._failed_at
+        if self._failed_at is not None and now - self._failed_at < SHOWS.total_seconds():
+            return None
+        moved = self._flows_all_the_same(seen)
         silent_for = seen.silent_for(now)
         if self._taken_up_at is not None:  # what was taken up anew has not had the time to carry anything
             silent_for = min(silent_for, timedelta(seconds=now - self._taken_up_at))
         return flow(failed=failed, silent_for=silent_for, moved_since_failure=moved)
 
+    def _flows_all_the_same(self, seen: Convergence) -> bool:
+        """Whether it has flowed since, and not only into the buffer of a dead connection."""
+        if self._failed_at is None or seen.moved_at is None or not _is_half(self._orders.vm_on_target):
+            return False
+        return not self._target_has_failed() and seen.moved_at > self._failed_at + SHOWS.total_seconds() / 2
+
     def _keep(self, how: Flow) -> Recovery:
         """The record of this interruption; one that is over is closed."""
         recovery = self._status.recovery
         interrupted = how in {Flow.SILENT, Flow.BROKEN}
+        now = self._clock.now()
         if interrupted and (recovery is None or recovery.end is not None):
-            recovery = Recovery(since=self._clock.now())
+            again = recovery is not None and recovery.end is not None and now - recovery.end < SAME
+            recovery = recovery.replace(end=None) if again and recovery else Recovery(since=now)
             self._status.recover(recovery)
         elif not interrupted and recovery is not None and recovery.end is None:
-            recovery = recovery.replace(end=self._clock.now())
+            recovery = recovery.replace(end=now)
             self._status.recover(recovery)
-        return recovery or Recovery(since=self._clock.now())
+        return recovery or Recovery(since=now)
 
 
-def _half_lost(half: Domain, error: HypervisorError) -> str:
-    return (
-        f"{half.name} is lost: its half on the target is gone, and what is left here stands still for ever. "
-        f"Destroy it here before it is started anywhere ({error})"
-    )
+def _is_half(vm: VMReport | None) -> bool:
+    """Whether the target's agent sees a half of it there, whatever a daemon answers to the source's."""
+    return vm is not None and (vm.reason or "").startswith("PostCopy")

@@ -30,7 +30,9 @@ class Looks:
         """Take what the hypervisor tells."""
         if news is News.PASS:
             self._cadence = self._cadence.heard_pass(self._clock.monotonic())
-            self._only_pass = True
+            self._only_pass = self._only_pass or not self._changed.is_set()
+        else:
+            self._only_pass = False
         self._changed.set()
 
     def looked(self, now: float) -> None:

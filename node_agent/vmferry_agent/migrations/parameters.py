@@ -36,6 +36,7 @@ class ParametersInForce:
         known: What is known to be in force.
         was_set: Told of each change.
         suspending: Notes that the guest is about to be paused; tells whether that is on record.
+        not_suspended: Takes that note back.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ParametersInForce:
         known: dict[Parameter, Value],
         was_set: WasSet,
         suspending: Callable[[], bool],
+        not_suspended: Callable[[], None],
     ) -> None:
         self._domain = domain
         self._hypervisor = hypervisor
@@ -54,6 +56,7 @@ class ParametersInForce:
         self._values = dict(known)
         self._was_set = was_set
         self._suspending = suspending
+        self._not_suspended = not_suspended
         self._revision = 0
         self._refused: dict[Change, ApplyError] = {}
         self.switch_ordered_at: float | None = None
@@ -81,6 +84,8 @@ class ParametersInForce:
         if desired.revision != self._revision:
             self._revision = desired.revision
             self._refused.clear()
+        if not desired.suspend and self._values.get(Parameter.SUSPEND) is not True:
+            self._not_suspended()  # it was wanted, and is no more
         complete = True
         for change in changes(desired, self._values, max_downtime=max_downtime, in_post_copy=in_post_copy):
             if change in self._refused:
@@ -104,6 +109,8 @@ class ParametersInForce:
             raise
         except HypervisorError as error:
             self._refused[change] = ApplyError(parameter=change.parameter, message=str(error))
+            if change.parameter == Parameter.SUSPEND:
+                self._not_suspended()
             _logger.warning("%s: %s refused: %s", self._domain.name, change.parameter, error)
         else:
             _logger.info("%s: %s", self._domain.name, change)
@@ -123,8 +130,10 @@ class ParametersInForce:
             case Parameter.COMPRESSION_CACHE, int() as size:
                 await self._hypervisor.set_compression_cache(uuid, size)
             case Parameter.SUSPEND, True:
-                if await self._runs():  # one that somebody else has paused is not this migration's to resume
+                if await self._runs():
                     await self._hypervisor.suspend(uuid)
+                else:  # somebody else has paused it, who alone may let it run again
+                    self._not_suspended()
             case Parameter.TECHNIQUE, MigrationTechnique.POST_COPY:
                 try:
                     await self._hypervisor.start_post_copy(uuid)

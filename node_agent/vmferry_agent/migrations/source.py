@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.decisions.aftermath import Duty, duty
+from vmferry_agent.decisions.aftermath import Duty, duty, runs_whole
 from vmferry_agent.decisions.outcome import Ended, GivenUp, restarted
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError
 from vmferry_agent.migrations.attempt import Attempt
@@ -15,8 +15,9 @@ from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Recorded, Trace, Traces
 from vmferry_agent.migrations.vm_facts import VMFacts
+from vmferry_agent.reach import Reach
 from vmferry_agent.reporting import ObjectGoneError, Reporter
-from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration, VMState
+from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration
 from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class SourceMigration:
         hypervisor: This host.
         reporter: Writes this agent's part of the status.
         claims: UUIDs of the VMs that this process migrates, shared by all.
+        reach: Whether other hosts' daemons answer.
         clock: The time.
         traces: Records the attempts.
         every: The seconds between two looks at a running attempt; None: as `Cadence` says.
@@ -50,6 +52,7 @@ class SourceMigration:
         hypervisor: Hypervisor,
         reporter: Reporter,
         claims: set[str],
+        reach: Reach,
         clock: Clock,
         traces: Traces,
         every: float | None = None,
@@ -59,6 +62,7 @@ class SourceMigration:
         self._hypervisor = hypervisor
         self._reporter = reporter
         self._claims = claims
+        self._reach = reach
         self._clock = clock
         self._traces = traces
         self._every = every
@@ -232,7 +236,7 @@ class SourceMigration:
     def _gone_meanwhile(self) -> Ended:
         """The end of an attempt whose VM was gone before this process has looked: the target's word counts."""
         there = self._orders.vm_on_target
-        if there is not None and there.state == VMState.RUNNING:
+        if there is not None and runs_whole(there):
             return Ended(outcome=AttemptOutcome.COMPLETED)
         unseen = "the VM is gone, and no agent was there to see whether it moved"
         return Ended(outcome=AttemptOutcome.FAILED, error=unseen)
@@ -240,7 +244,7 @@ class SourceMigration:
     def _duty(self) -> Duty | None:
         """What is still owed to the VM, by what this agent has seen last and the target's word."""
         status = self._migration.status.replace(source=self._status.source, attempts=self._status.attempts)
-        return duty(status)
+        return duty(status, self._clock.now())
 
     async def _fulfil(self, owed: Duty, domain: Domain | None) -> None:
         """Do what is still owed; what the host refuses is tried again, ever less often."""
@@ -265,7 +269,10 @@ class SourceMigration:
         """Report the end, with the VM as it then is here."""
         job = attempt.figures if end.outcome == AttemptOutcome.COMPLETED else None
         trace.end(attempt.elapsed.total_seconds(), end, job)
-        self._status.see(await self._hypervisor.find(domain.uuid))
+        try:
+            self._status.see(await self._hypervisor.find(domain.uuid))
+        except HypervisorError as error:  # how it ended is known all the same, and is told
+            _logger.warning("%s: can't look at %s: %s", self._name, domain.name, error)
         self._status.end(end, job)
         self._changed.set()  # another attempt may be wanted by now
         _logger.info("%s: %s: %s", self._name, end.outcome, end.error or "the VM has left")
@@ -296,6 +303,7 @@ class SourceMigration:
             status=self._status,
             orders=self._orders,
             changed=self._changed,
+            reach=self._reach,
             clock=self._clock,
             trace=trace,
             every=self._every,
@@ -314,7 +322,7 @@ def is_over(migration: VMMigration) -> bool:
 
 def has_ended(migration: VMMigration) -> bool:
     """Whether nothing is left to do for it on its source."""
-    return is_over(migration) and duty(migration.status) is None
+    return is_over(migration) and duty(migration.status, datetime.now(UTC)) is None
 
 
 def _wishes(migration: VMMigration) -> tuple[object, ...]:

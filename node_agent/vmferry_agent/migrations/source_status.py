@@ -196,7 +196,7 @@ class SourceStatus:
         return self._reporter.settled
 
     def let_run_again(self) -> None:
-        """Say that the guest that was paused for the last attempt runs again."""
+        """Say that the guest is not, or no more, paused for the last attempt."""
         self._change(attempts=[*self.attempts[:-1], self.attempts[-1].replace(suspended=False)])
 
     def recover(self, recovery: Recovery) -> None:

@@ -137,6 +137,7 @@ class Steering:
             known=known,
             was_set=self._note_change,
             suspending=self._status.suspending,
+            not_suspended=self._status.let_run_again,
         )
 
     async def steer(self, sample: Sample, *, in_post_copy: bool, report: bool) -> None:
@@ -156,6 +157,18 @@ class Steering:
             if steers(self._desired, order):
                 self._steered_at = now
             self._desired = order
+        try:
+            await self._follow(order, sample, in_post_copy=in_post_copy)
+        finally:  # whatever the host refuses or does not answer, limits hold
+            await self.give_up_if_due(in_post_copy=in_post_copy)
+        if report:
+            self._reports.progress(
+                sample, elapsed=self.elapsed, max_downtime=self._granted, in_post_copy=in_post_copy
+            )
+
+    async def _follow(self, order: Desired | GivenUp, sample: Sample, *, in_post_copy: bool) -> None:
+        """Set what differs from what is desired, and judge by it."""
+        if isinstance(order, Desired):
             if sample.memory_pass > 0 and (in_post_copy or order.attempt <= self._number):
                 await self._apply(order, in_post_copy=in_post_copy)
             self._reports.stalling(
@@ -165,11 +178,6 @@ class Steering:
                 cap=bandwidth(order),
                 in_post_copy=in_post_copy,
             )
-        if report:
-            self._reports.progress(
-                sample, elapsed=self.elapsed, max_downtime=self._granted, in_post_copy=in_post_copy
-            )
-        await self.give_up_if_due(in_post_copy=in_post_copy)
 
     async def _apply(self, desired: Desired, *, in_post_copy: bool) -> None:
         """Set what differs; a revision counts as applied when each of its parameters is set or refused."""

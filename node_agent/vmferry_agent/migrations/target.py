@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.decisions.readiness import not_ready, unsuitable
-from vmferry_agent.decisions.recovery import SILENT
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError, Suitability
 from vmferry_agent.migrations.vm_reports import vm_report
 from vmferry_agent.reporting import Reporter
@@ -29,6 +28,9 @@ _logger = logging.getLogger(__name__)
 
 LOOK = timedelta(seconds=2)
 """Between two looks; that a VM has arrived is told by libvirt at once."""
+
+DEAD = timedelta(seconds=15)
+"""So long a stream must have been silent to be ended; what is shorter, TCP overcomes as soon."""
 
 ASK_AGAIN = 10.0
 """Seconds after which it is asked again what the host lacks of what the VM needs: somebody may have mended it."""
@@ -164,7 +166,7 @@ class TargetMigration:
         half = report.vm is not None and report.vm.reason == "PostCopy"
         if half and is_true(self._migration.status.conditions, ConditionType.POST_COPY_INTERRUPTED):
             ports = self._facts.migration_ports if self._facts is not None else range(0)
-            await self._streams.end_dead(ports, SILENT)
+            await self._streams.end_dead(ports, DEAD)
 
     def _is_coming(self) -> bool:
         """Whether an attempt runs or has brought it here; before it, and between two, the host is checked."""

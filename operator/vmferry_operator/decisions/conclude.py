@@ -76,7 +76,7 @@ def _running(migration: VMMigration) -> Conclusion:
             message += f"; {cancelled_by(migration)}, but post-copy can't be aborted: it goes on to its end"
         interruption = _interruption(migration)
         if interruption is not None:
-            return _interrupted(interruption, message)
+            return _interrupted(migration, interruption)
         return Conclusion(
             phase=Phase.POST_COPY,
             reason="PostCopy",
@@ -95,12 +95,19 @@ def _interruption(migration: VMMigration) -> Condition | None:
     return found if found is not None and found.status == Status.TRUE else None
 
 
-def _interrupted(interruption: Condition, message: str) -> Conclusion:
+def _interrupted(migration: VMMigration, interruption: Condition) -> Conclusion:
     """Nobody is waited for: while nothing moves there is nothing to report."""
+    vm, source, target = migration.spec.vm, migration.spec.source_node, migration.spec.target_node
+    message = (
+        f"{vm} is half on {source} and half on {target}, and stands still where it needs a page: "
+        f"{interruption.message}. If one of the two hosts is lost, so is {vm}"
+    )
+    if cancel_wanted(migration):
+        message += f". {cancelled_by(migration)}, but post-copy can't be aborted"
     return Conclusion(
         phase=Phase.RECOVERING,
         reason=interruption.reason,
-        message=f"{message}; {interruption.message}",
+        message=message,
         stuck=interruption.reason == RECOVERY_EXHAUSTED,
     )
 

@@ -325,6 +325,8 @@ class _Reconcile:
             self._old.forecast,
             now=self._now,
         )
+        if conclusion.phase == Phase.RECOVERING:
+            expected = None  # nothing flows: when it will be over depends on who mends the link
         rest = VMMigrationStatus(desired=planned.desired, steps=list(planned.steps), forecast=expected)
         times = [each for each in (planned.outlook.check_again, overdue_at) if each is not None]
         return self._decision(conclusion.phase, selection, rest, check_again=min(times, default=None))

@@ -113,8 +113,8 @@ async def test_a_disk_that_the_target_can_t_read_is_told_in_qemu_s_words(hosts, 
 class GuestThatWrites(Guest):
     """One whose disk libvirt deems unsafe to migrate: it sees an ordinary file system, shared or not."""
 
-    def _xml(self, spec):
-        return super()._xml(spec).replace("<readonly/>", "")
+    def _xml(self, spec, disk):
+        return super()._xml(spec, disk).replace("<readonly/>", "")
 
 
 async def test_a_disk_on_a_file_system_that_libvirt_does_not_know_to_be_shared_is_unsafe(hosts, source):

@@ -10,6 +10,7 @@ from typing_extensions import override
 from vmferry_agent.clock import Clock
 from vmferry_agent.migrations.source import SourceMigration
 from vmferry_agent.migrations.traces import Traces
+from vmferry_agent.reach import NetworkReach
 from vmferry_agent.reporting import Reporter
 from vmferry_api.migrations import (
     AttemptOutcome,
@@ -79,6 +80,7 @@ class Setting:
             hypervisor=self.hypervisor,
             reporter=self._reporter,
             claims=set() if claims is None else claims,
+            reach=NetworkReach(),
             clock=clock or Clock(),
             traces=traces or Traces(None),
             every=0.005,

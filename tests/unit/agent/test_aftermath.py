@@ -1,10 +1,10 @@
 """What is owed to a VM after the end, as a table of what both hosts show."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vmferry_agent.decisions.aftermath import Duty, duty
+from vmferry_agent.decisions.aftermath import WORTH, Duty, duty
 from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
@@ -33,6 +33,7 @@ def after(
     *,
     suspended: bool = False,
     looked: int = 1,
+    ago: timedelta = timedelta(0),
 ) -> Duty | None:
     end = NOW if outcome else None
     return duty(
@@ -40,7 +41,8 @@ def after(
             attempts=[Attempt(number=1, start=NOW, end=end, outcome=outcome, suspended=suspended)],
             source=SourceReport(vm=here),
             target=TargetReport(ready=True, vm=there, after_attempt=looked),
-        )
+        ),
+        NOW + ago,
     )
 
 
@@ -70,11 +72,18 @@ def test_no_definition_goes_that_is_not_proven_to_be_a_left_over(
     assert after(here, there, COMPLETED, looked=looked) is None
 
 
-@pytest.mark.parametrize("there", [ABSENT, SHUT_DOWN, LEFT_BEHIND])
-def test_a_guest_that_was_suspended_and_stayed_is_let_run_once_the_target_is_seen_without_it(
-    there: VMReport,
-) -> None:
-    assert after(SUSPENDED, there, FAILED, suspended=True) is Duty.RESUME
+def test_a_guest_that_was_suspended_and_stayed_is_let_run_once_the_target_is_seen_without_it() -> None:
+    assert after(SUSPENDED, ABSENT, FAILED, suspended=True) is Duty.RESUME
+
+
+@pytest.mark.parametrize("there", [SHUT_DOWN, LEFT_BEHIND, VMReport(state=VMState.CRASHED)])
+def test_it_is_not_where_the_target_has_a_trace_of_it_since_it_may_have_run_there(there: VMReport) -> None:
+    assert after(SUSPENDED, there, FAILED, suspended=True) is None
+
+
+def test_an_old_word_is_none_since_it_may_have_run_there_meanwhile() -> None:
+    assert after(SUSPENDED, ABSENT, FAILED, suspended=True, ago=WORTH) is None
+    assert after(LEFT_BEHIND, RUNS, COMPLETED, ago=WORTH) is Duty.UNDEFINE
 
 
 @pytest.mark.parametrize(
@@ -100,5 +109,5 @@ def test_no_guest_is_let_run_that_others_have_paused_or_that_may_run_elsewhere(
 
 
 def test_before_an_attempt_nothing_is_owed() -> None:
-    assert duty(VMMigrationStatus()) is None
-    assert duty(VMMigrationStatus(source=SourceReport(vm=LEFT_BEHIND))) is None
+    assert duty(VMMigrationStatus(), NOW) is None
+    assert duty(VMMigrationStatus(source=SourceReport(vm=LEFT_BEHIND)), NOW) is None

@@ -1,5 +1,6 @@
 """An interrupted post-copy, as the source's agent sees and handles it, over a scripted hypervisor."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -27,6 +28,7 @@ from vmferry_api.policies import PostCopyRecovery
 TWICE = PostCopyRecovery(attempts=2, backoff=timedelta(seconds=10))
 POST_COPY = desired(post_copy_allowed=True, technique=MigrationTechnique.POST_COPY, post_copy_recovery=TWICE)
 BROKEN = domain(VMState.PAUSED, "PostCopyFailed")
+HALF = READY.replace(vm=VMReport(state=VMState.RUNNING, reason="PostCopy"))
 LOST = HypervisorError("job 'migration in' failed in post-copy phase (libvirt error 9)")
 REFUSED = HypervisorError("unable to connect to server: No route to host (libvirt error 38)")
 
@@ -106,23 +108,81 @@ async def test_a_target_that_has_no_half_any_more_ends_it_and_nothing_is_destroy
     breaks(it)
     done = await it.reports(outcome)
     assert outcome(done) == AttemptOutcome.FAILED
-    assert "Destroy it here before it is started anywhere" in done.attempts[-1].error
+    assert "what is left on node-a stands still for ever. Destroy it there" in done.attempts[-1].error
     assert not it.hypervisor.was_asked("resume")
     assert it.hypervisor.domain == BROKEN
 
 
 async def test_daemons_that_have_lost_each_other_are_told_from_a_link_that_is_lost(it):
-    it.hypervisor.refuse["resume_post_copy"] = StreamHeld("QEMU reports migration is still running")
+    it.target_says(HALF)
     it.hypervisor.domain = BROKEN
     it.hypervisor.lose_call(HypervisorUnreachable("client socket is closed"))
-    await it.reports(lambda status: told(status) == ("True", "LinkLost"))
-    it.hypervisor.job = sample(sent=2**20)
     await it.looks()
-    it.hypervisor.job = sample(sent=2**21)
+    for sent in range(1, 400):  # memory flows on
+        it.hypervisor.job = sample(sent=sent * 2**20)
+        await it.looks(1)
+        if told(it.reported) == ("False", "DaemonsApart"):
+            break
     seen = await it.reports(lambda status: told(status) == ("False", "DaemonsApart"))
-    assert seen.recovery.end is not None
+    assert seen.recovery is None
+    assert not it.hypervisor.was_asked("resume_post_copy")
     it.hypervisor.leave()
     assert outcome(await it.reports(outcome)) == AttemptOutcome.COMPLETED
+
+
+async def test_what_goes_into_the_buffer_of_a_dead_connection_is_no_flow(it):
+    it.target_says(HALF)
+    it.hypervisor.refuse["resume_post_copy"] = REFUSED
+    it.hypervisor.domain, it.hypervisor.job = BROKEN, sample(sent=2**20)
+    it.hypervisor.lose_call(LOST)
+    await it.looks()
+    it.hypervisor.job = sample(sent=2**21)
+    await it.looks()
+    await it.reports(lambda status: told(status) == ("True", "LinkLost"))
+
+
+async def test_a_daemon_that_knows_no_half_is_not_believed_where_the_target_s_agent_sees_one(it):
+    it.target_says(HALF)
+    it.hypervisor.refuse["resume_post_copy"] = TargetHalfLost("Domain not found")
+    breaks(it)
+    seen = await it.reports(lambda status: status.recovery and status.recovery.error)
+    assert (seen.recovery.tries, outcome(seen)) == (1, None)
+
+
+async def test_an_old_word_of_the_target_breaks_nothing_that_was_taken_up_anew(it):
+    it.target_says(READY.replace(vm=VMReport(state=VMState.RUNNING, reason="PostCopyFailed")))
+    breaks(it)
+    await it.reports(lambda status: status.recovery and status.recovery.end)
+    it.clock.go_on(SILENT.total_seconds())
+    await it.reports(lambda status: told(status) == ("True", "LinkSilent"))
+    await it.looks()
+    assert not it.hypervisor.was_asked("break_post_copy")
+
+
+async def test_an_interruption_that_follows_soon_is_the_same_one_and_keeps_its_tries(it):
+    breaks(it)
+    first = await it.reports(lambda status: status.recovery and status.recovery.end)
+    it.hypervisor.refuse["resume_post_copy"] = REFUSED
+    it.hypervisor.domain = BROKEN
+    it.hypervisor.lose_call(LOST)
+    it.clock.go_on(20)
+    seen = await it.reports(lambda status: told(status) == ("True", "RecoveryExhausted"))
+    assert (seen.recovery.since, seen.recovery.tries) == (first.recovery.since, 2)
+
+
+async def test_a_target_that_does_not_answer_is_not_dialled_by_libvirt_whose_tries_would_hang(setting):
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        it = setting(
+            clock=MovedClock(), target=READY.replace(connect_uri=f"qemu+tcp://127.0.0.1:{port}/system")
+        )
+        it.want(POST_COPY)
+        await it.reports(lambda status: told(status) == ("False", "PostCopy"))
+        await it.looks()
+    breaks(it)
+    seen = await it.reports(lambda status: status.recovery and status.recovery.error)
+    assert f"127.0.0.1, port {port}, does not answer" in seen.recovery.error
+    assert not it.hypervisor.was_asked("resume_post_copy")
 
 
 async def test_a_silent_link_is_told_and_nothing_done_about_it_until_the_target_s_end_is_dead(it):
@@ -146,6 +206,7 @@ async def test_a_silent_link_that_carries_again_is_told(it):
 async def test_another_process_goes_on_with_the_tries_that_are_left(setting, it):
     it.hypervisor.refuse["resume_post_copy"] = REFUSED
     breaks(it)
+    await it.reports(lambda status: status.recovery and status.recovery.error)
     it.clock.go_on(10)
     seen = await it.reports(lambda status: told(status) == ("True", "RecoveryExhausted"))
     await it.close()

@@ -18,14 +18,25 @@ TOLD = """\
 FIVE = timedelta(seconds=5)
 
 
-def stream(peer: str, silent_for: float, port: int = 49152) -> Stream:
-    return Stream(port=port, peer=peer, peer_port=40000, silent_for=timedelta(seconds=silent_for))
+PORTS = range(49152, 49216)
+
+
+def stream(
+    peer: str, silent_for: float, port: int = 49152, peer_port: int = 40000, received: int = 2**27
+) -> Stream:
+    return Stream(
+        port=port,
+        peer=peer,
+        peer_port=peer_port,
+        received=received,
+        silent_for=timedelta(seconds=silent_for),
+    )
 
 
 def test_the_streams_of_either_family_are_read_and_what_tells_no_time_is_left_out() -> None:
     assert read_streams(TOLD) == [
-        Stream(port=49152, peer="10.77.0.11", peer_port=45490, silent_for=timedelta(seconds=7.341)),
-        Stream(port=49153, peer="[fd00::1]", peer_port=45491, silent_for=timedelta(seconds=0.031)),
+        stream("10.77.0.11", 7.341, 49152, 45490, 100000),
+        stream("[fd00::1]", 0.031, 49153, 45491, 9),
     ]
 
 
@@ -36,11 +47,29 @@ def test_what_is_no_stream_is_none(told: str) -> None:
 
 def test_a_host_is_cut_off_only_where_none_of_its_streams_carries_anything() -> None:
     silent, alive = stream("a", 9), stream("b", 0.1)
-    assert dead([silent, alive], FIVE) == [silent]
-    assert dead([stream("a", 9), stream("a", 0.1, 49153)], FIVE) == []
-    assert dead([stream("a", 4.9)], FIVE) == []
+    assert dead([silent, alive], PORTS, FIVE) == [silent]
+    assert dead([stream("a", 9), stream("a", 0.1, 49153)], PORTS, FIVE) == []
+    assert dead([stream("a", 4.9)], PORTS, FIVE) == []
     both = [stream("a", 9), stream("a", 8, 49153)]
-    assert dead(both, FIVE) == both
+    assert dead(both, PORTS, FIVE) == both
+
+
+def test_a_host_that_hears_nothing_from_several_others_is_cut_off_itself_and_ends_nothing() -> None:
+    assert dead([stream("a", 9), stream("b", 9)], PORTS, FIVE) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        stream("a", 9, 49190, peer_port=3260),
+        stream("a", 9, 49190, peer_port=16509),
+        stream("a", 9, 49190, peer_port=49152),
+        stream("a", 9, received=2**16),
+    ],
+    ids=["a service", "a daemon", "another host's QEMU", "not a stream of memory"],
+)
+def test_connections_that_this_host_has_begun_or_that_carry_no_memory_are_never_ended(other: Stream) -> None:
+    assert dead([other], PORTS, FIVE) == []
 
 
 @pytest.mark.parametrize(

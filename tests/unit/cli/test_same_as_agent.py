@@ -20,6 +20,7 @@ from vmferry_agent.migrations import attempt as real
 from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Trace
+from vmferry_agent.reach import NetworkReach
 from vmferry_api.migrations import (
     AttemptOutcome,
     Desired,
@@ -170,6 +171,7 @@ async def drive(name: str, schedule: Schedule) -> tuple[Looks, list[tuple[float,
         status=status,
         orders=Scheduled(MIGRATION),
         changed=asyncio.Event(),
+        reach=NetworkReach(),
         clock=hypervisor.clock,
         trace=Trace(lambda _: looks.append({})),
         every=0.0,
