@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from desired_parameters import desired
-from scripted_hypervisor import sample
-from source_setting import outcome
+from scripted_hypervisor import ScriptedHypervisor, sample
+from source_setting import NOW, READY, outcome
 
 from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.ramp import ramp_downtime, reached_after
@@ -19,10 +19,13 @@ from vmferry_api.migrations import (
     MigrationTechnique,
     Progress,
     VMMigrationStatus,
+    VMReport,
+    VMState,
 )
 from vmferry_api.policies import DowntimeRamp
 
 GIB = 2**30
+OPEN = VMMigrationStatus(attempts=[Attempt(number=1, start=NOW)], desired=desired())
 RAMP = DowntimeRamp(max=timedelta(milliseconds=500), steps=5)
 
 
@@ -198,3 +201,27 @@ async def test_a_vm_that_died_after_the_restart_has_not_moved(setting):
     it.hypervisor.figures = None
     it.hypervisor.leave()
     assert outcome(await it.reports(outcome)) == AttemptOutcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (VMReport(state=VMState.RUNNING, reason="Migrated"), AttemptOutcome.COMPLETED),
+        (VMReport(state=VMState.RUNNING, reason="PostCopy"), AttemptOutcome.FAILED),
+        (VMReport(state=VMState.ABSENT), AttemptOutcome.FAILED),
+        (None, AttemptOutcome.FAILED),
+    ],
+)
+async def test_a_vm_that_is_gone_when_the_agent_comes_has_moved_only_where_the_target_runs_it_whole(
+    setting, there, expected
+):
+    it = setting(before=OPEN, target=READY.replace(vm=there), hypervisor=Empty())
+    assert outcome(await it.reports(outcome)) == expected
+
+
+class Empty(ScriptedHypervisor):
+    """Has no domain."""
+
+    def __init__(self):
+        super().__init__()
+        self.domain = None

@@ -232,3 +232,41 @@ async def test_whatever_is_logged_for_a_migration_says_which_and_for_what_revisi
     role.seen("MODIFIED", raw(version="2", desired=desired))
     await role.stop()
     assert lines == [{"object": "default/m"}, {"object": "default/m", "revision": 3, "attempt": 2}]
+
+
+async def test_of_what_a_newer_operator_has_written_the_user_s_word_is_heard(serving):
+    role, works = serving
+    role.seen("ADDED", raw(version="1"))
+    newer = raw(version="2")
+    newer["spec"]["cancel"] = True
+    newer["status"] = {"desired": {"state": "SomethingNew"}}
+    role.seen("MODIFIED", newer)
+    assert works[0].seen[-1].spec.cancel
+    assert role.version("u") == "2"
+
+
+async def test_the_last_word_is_written_before_a_migration_is_let_go(failures):
+    written, may_write = [], asyncio.Event()
+
+    async def write(status):
+        await may_write.wait()
+        written.append(status)
+
+    class Speaking(Work):
+        async def run(self):
+            self.reporter.put({"attempts": ["ended"]})
+
+    role = Role(
+        "source",
+        new_reporter=lambda migration, gone: Reporter("default/m", write, gone=gone),
+        new_work=lambda migration, reporter: Speaking(migration, reporter, failures),
+        concerns=lambda migration: True,
+        ended=is_over,
+    )
+    role.seen("ADDED", raw(version="1"))
+    await settle()
+    assert role.version("u")
+    may_write.set()
+    await asyncio.gather(*role._tasks.values())
+    assert written == [{"attempts": ["ended"]}]
+    await role.stop()

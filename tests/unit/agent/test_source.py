@@ -326,6 +326,66 @@ async def test_a_guest_that_the_user_had_paused_stays_paused(setting):
     assert not it.hypervisor.was_asked("resume")
 
 
+@pytest.mark.parametrize(
+    "refusal", [HypervisorError("no (libvirt error 55)"), None], ids=["refused", "withdrawn"]
+)
+async def test_a_guest_that_was_to_be_suspended_and_was_not_is_never_resumed(setting, refusal):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.applied)
+    if refusal is not None:
+        it.hypervisor.refuse["suspend"] = refusal
+        it.want(desired(revision=2, suspend=True))
+        await it.asks("suspend")
+    else:
+        it.may_write.clear()  # it is not on record yet, so that it is not done
+        it.want(desired(revision=2, suspend=True))
+        await it.looks()
+        it.want(desired(revision=3))
+        it.may_write.set()
+    await it.reports(lambda status: status.applied.revision in {2, 3} and not status.attempts[-1].suspended)
+    it.hypervisor.domain = domain(VMState.PAUSED, "User")  # a person does it
+    it.want(cancel=True)
+    await it.reports(outcome)
+    assert not it.hypervisor.was_asked("resume")
+
+
+async def test_a_cancel_is_tried_though_the_host_does_not_answer_other_questions(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.progress)
+
+    async def silent(domain):
+        raise HypervisorUnreachable("no answer")
+
+    it.hypervisor.look = silent
+    it.want(cancel=True)
+    await it.asks("abort")
+
+
+async def test_a_limit_holds_though_a_parameter_gets_no_answer(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.applied)
+    it.hypervisor.refuse["set_bandwidth"] = HypervisorUnreachable("no answer")
+    it.want(desired(revision=2, bandwidth=1, timeout=timedelta(milliseconds=1)))
+    await it.asks("abort")
+
+
+async def test_how_it_ended_is_told_though_the_host_can_t_be_looked_at_any_more(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.progress)
+
+    async def silent(vm):
+        raise HypervisorUnreachable("connection lost")
+
+    it.hypervisor.find = silent
+    it.hypervisor.fail(HypervisorError("broken pipe (libvirt error 38)"))
+    done = await it.reports(outcome)
+    assert done.attempts[-1].error == "broken pipe (libvirt error 38)"
+
+
 async def test_a_lost_connection_is_no_failure_while_the_job_goes_on(setting):
     it = setting()
     it.want(desired())
