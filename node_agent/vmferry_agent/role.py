@@ -46,6 +46,8 @@ class _Served:
 
     migration: VMMigration
     version: int
+    but_progress: tuple[object, ...] = ()
+    """All of it that matters here but for its progress, as it was when it was read last."""
     fields: dict[str, str | int] = field(default_factory=dict)
     """What every line of the log about it bears."""
     work: Work
@@ -117,6 +119,9 @@ class Role:
         served = self._served.get(uid)
         if served is not None and 0 < version <= served.version and event != "DELETED":
             return  # seen already, by the watch or as the answer to a write: half of all, and reading costs
+        if served is not None and event != "DELETED" and served.but_progress == _but_progress(raw):
+            served.version = version  # the other half, for as long as a migration only gets on
+            return
         try:
             migration = VMMigration.read(raw)
         except ValidationError as error:
@@ -128,6 +133,7 @@ class Role:
         if not self._concerns(migration):
             _logger.error("%s: %s is not this node's", self.name, migration.metadata.name)
         elif served is not None:
+            served.but_progress = _but_progress(raw)
             self._update(served, migration, version, deleted=event == "DELETED")
         elif event != "DELETED" and self._is_newest(migration, version) and not self._is_done(migration):
             self._begin(uid, migration, version)
@@ -218,6 +224,12 @@ class Role:
                 await asyncio.sleep(delay)
             else:
                 return
+
+
+def _but_progress(raw: Mapping[str, Any]) -> tuple[object, ...]:
+    metadata, status = raw.get("metadata", {}), raw.get("status", {})
+    said = {name: value for name, value in status.items() if name != "progress"}
+    return metadata.get("generation"), metadata.get("deletionTimestamp"), raw.get("spec"), said
 
 
 def _fields(migration: VMMigration) -> dict[str, str | int]:

@@ -270,3 +270,43 @@ async def test_the_last_word_is_written_before_a_migration_is_let_go(failures):
     await asyncio.gather(*role._tasks.values())
     assert written == [{"attempts": ["ended"]}]
     await role.stop()
+
+
+def progress(percent):
+    return {
+        "percent": percent,
+        "pass": 1,
+        "remaining": "1Mi",
+        "transferred": "1Mi",
+        "total": "1Gi",
+        "elapsed": "1s",
+    }
+
+
+async def test_mere_progress_is_no_news_and_its_version_is_known_all_the_same(serving):
+    role, works = serving
+    role.seen("ADDED", raw(version="1", attempts=[]))
+    role.seen("MODIFIED", raw(version="2", attempts=[], progress=progress(1)))
+    seen = len(works[0].seen)
+    role.seen("MODIFIED", raw(version="3", attempts=[], progress=progress(2)))
+    assert (len(works[0].seen), role.version("u")) == (seen, "3")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda new: new["spec"].update(cancel=True),
+        lambda new: new["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"),
+        lambda new: new["status"].update(phase="Running"),
+    ],
+    ids=["the spec", "a deletion", "another part of the status"],
+)
+async def test_whatever_else_changes_is_news(serving, change):
+    role, works = serving
+    role.seen("ADDED", raw(version="1"))
+    role.seen("MODIFIED", raw(version="2", progress=progress(1)))
+    seen = len(works[0].seen)
+    new = raw(version="3")
+    change(new)
+    role.seen("MODIFIED", new)
+    assert len(works[0].seen) == seen + 1
