@@ -171,8 +171,8 @@ def test_a_target_without_the_vm_s_qemu_is_told_before_the_start(
     emulator.symlink_to(shutil.which("qemu-system-x86_64"))
     usual = Guest._xml
 
-    def with_own_emulator(self, spec):
-        return usual(self, spec).replace(shutil.which("qemu-system-x86_64"), str(emulator))
+    def with_own_emulator(self, spec, disk):
+        return usual(self, spec, disk).replace(shutil.which("qemu-system-x86_64"), str(emulator))
 
     monkeypatch.setattr(Guest, "_xml", with_own_emulator)
     guest = start_guest(dirty_rate=0)
