@@ -10,6 +10,7 @@ AGAIN = {
     "retry": {"attempts": 2, "backoff": "1s"},
     "steps": [{"after": {"passes": 6}, "setMaxDowntime": "3s"}],
 }
+POST_COPY = {"after": {"passes": 2}, "switchToPostCopy": {}}
 SIDES = ["node-a", "node-b"]
 
 
@@ -63,17 +64,38 @@ def test_agent_and_daemon_that_die_together_find_it_again(lab, source, post_copy
     assert_runs_only_on(it.guest, "node-b")
 
 
-def test_a_source_s_daemon_that_hangs_only_delays(source, pre_copy, assert_runs_only_on):
-    it = pre_copy(steps=[{"after": {"passes": 15}, "setMaxDowntime": "3s"}])
+FAILED, COMPLETED = AttemptOutcome.FAILED, AttemptOutcome.COMPLETED
+HANGS = {
+    "in pre-copy the target's daemon gives it up, and another try moves it": (
+        {"retry": AGAIN["retry"], "steps": [{"after": {"elapsed": "15s"}, "setMaxDowntime": "3s"}]},
+        Phase.RUNNING,
+        [FAILED, COMPLETED],
+    ),
+    "in post-copy memory follows all the same": ({"steps": [POST_COPY]}, Phase.POST_COPY, [COMPLETED]),
+}
+
+
+@pytest.mark.parametrize("case", HANGS.values(), ids=HANGS)
+def test_a_source_s_daemon_that_hangs_until_its_keepalive_gives_it_up_costs_no_guest(
+    lab, source, pre_copy, assert_runs_only_on, case
+):
+    words, phase, outcomes = case
+    it = pre_copy(**words, bandwidth={"perMigration": "50Mi", "postCopy": "2Mi"})
+    it.sees("the phase", lambda each: each.status.phase == phase)
+    missed = count_of_missed(lab)
     source.freeze_daemon()
-    until("the guest to go on", goes_on(it.guest), timeout=PATIENCE)
-    seen = it.migration.get().status
-    assert seen.phase == Phase.RUNNING
+    until("the agent to miss it", lambda: count_of_missed(lab) > missed, timeout=PATIENCE)
+    assert it.migration.get().status.phase == phase
     source.thaw_daemon()
-    done = it.migration.ends()
+    done = it.migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
-    assert [attempt.outcome for attempt in done.status.attempts] == [AttemptOutcome.COMPLETED]
+    assert [attempt.outcome for attempt in done.status.attempts] == outcomes
     assert_runs_only_on(it.guest, "node-b")
+
+
+def count_of_missed(lab):
+    """How often the source's agent has given its daemon up."""
+    return lab.components.log("agent-node-a").read_text().count("closed due to keepalive timeout")
 
 
 def test_a_target_s_daemon_that_hangs_fails_the_attempt_and_another_one_moves_it(
@@ -86,9 +108,3 @@ def test_a_target_s_daemon_that_hangs_fails_the_attempt_and_another_one_moves_it
     done = it.migration.ends()
     assert done.status.phase == Phase.SUCCEEDED
     assert_runs_only_on(it.guest, "node-b")
-
-
-def goes_on(guest):
-    """Whether it has done more by now."""
-    ticks = guest.verdict().ticks
-    return lambda: guest.verdict().ticks > ticks + 250
