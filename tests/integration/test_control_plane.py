@@ -48,8 +48,13 @@ def test_ports_that_are_taken_meanwhile_are_given_up(other, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        answers = iter([[*free_ports(2), port], [port, *free_ports(2)], free_ports(3)])
-        monkeypatch.setattr(control_plane_module, "free_ports", lambda _count: next(answers))
+        tries = [
+            (free_ports(2), [port]),
+            ([port, *free_ports(1)], free_ports(1)),
+            (free_ports(2), free_ports(1)),
+        ]
+        answers = iter([ports for each in tries for ports in each])  # etcd's, then the API server's
+        monkeypatch.setattr(control_plane_module, "free_ports", lambda *_: next(answers))
         other.up_control_plane(say=quiet)
     assert other.kubectl.run("get", "--raw", "/readyz") == "ok"
 
