@@ -2,28 +2,11 @@
 
 import pytest
 
+from agent_configurations import configuration
 from vmferry_agent import preflight
-from vmferry_agent.configuration import Configuration
 from vmferry_agent.decisions.preflight import Level
-from vmferry_kube.logs import LogFormat
 from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR
 from vmferry_lab.ports import free_ports
-
-URI = "qemu:///system"
-CONFIGURATION = Configuration(
-    node="node-a",
-    libvirt_uri=URI,
-    connect_uri=URI,
-    migration_uri=None,
-    tls_destination=None,
-    measure_dirty_rate=True,
-    namespace="vmferry-system",
-    health_address="127.0.0.1",
-    health_port=None,
-    record_traces=None,
-    log_format=LogFormat.TEXT,
-    verbose=False,
-)
 
 
 @pytest.fixture
@@ -32,7 +15,7 @@ def found(monkeypatch):
 
     async def look(kubeconfig):
         monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
-        return [(each.level, each.what) for each in await preflight.check_api_server(CONFIGURATION)]
+        return [(each.level, each.what) for each in await preflight.check_api_server(configuration())]
 
     return look
 

@@ -64,7 +64,7 @@ def _migrate(lab: Lab) -> None:
         migration = VMMigration.model_validate(lab.kubectl.get("vmmigration", _MIGRATION))
         for line in story.lines(migration):
             click.echo(f"  {line}")
-        if migration.status.phase is not None and migration.status.phase.terminal:
+        if migration.status.is_over:
             return
         if time.monotonic() > deadline:
             raise LabError(f"{_MIGRATION} has not ended within {TIMEOUT:.0f} s; see {lab.directory}/logs")

@@ -28,7 +28,7 @@ class Story:
             yield f"{max(0, round(elapsed.total_seconds())):>4} s  {text}"
         if status.phase != self._phase:
             self._phase = status.phase
-            if status.phase is not None and status.phase.terminal:
+            if status.is_over:
                 yield f"{status.phase}: {_conclusion(migration)}"
 
     def _reasons(self, migration: VMMigration) -> Iterator[str]:

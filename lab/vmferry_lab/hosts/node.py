@@ -27,6 +27,9 @@ MOUNT_TIMEOUT = 20.0
 _FIRST_PROCESS = Path(__file__).parent / "node.sh"
 _HIDDEN = Path("/run")
 """A node has its own: what of the machine is below that, it does not see."""
+_SOCKET = _HIDDEN / "libvirt" / "libvirt-sock"
+_READY = _HIDDEN / "ready"
+"""Made by the first process when all is mounted."""
 _DAEMON = "libvirtd-"
 _NAMESPACES = ("--mount", "--pid", "--net", "--uts")
 
@@ -58,7 +61,7 @@ class NodeHost(Faults, Host):
     @property
     @override
     def uri(self) -> str:
-        return f"qemu+unix:///system?socket=/proc/{self.first_process.pid}/root/run/libvirt/libvirt-sock"
+        return f"qemu+unix:///system?socket={_seen_from_here(self.first_process, _SOCKET)}"
 
     @property
     @override
@@ -142,6 +145,19 @@ class NodeHost(Faults, Host):
         """Kill the daemon (SIGKILL); guests run on."""
         processes.stop(self.daemons, how=signal.SIGKILL)
 
+    def restore(self) -> None:
+        """Take back whatever was done to it.
+
+        Raises:
+            LabError: It does not come up.
+        """
+        if self.is_on and self.daemons:
+            self.thaw_daemon()
+        self.start()
+        self.heal()
+        self.heal_control_link()
+        self.unshape()
+
     @override
     def stop(self) -> None:
         """Power it off, unless it is."""
@@ -160,7 +176,7 @@ class NodeHost(Faults, Host):
             log=self._output(HOST),
             through=["unshare", *_NAMESPACES],
         )
-        ready = Path(f"/proc/{first.pid}/root/run/ready")
+        ready = _seen_from_here(first, _READY)
         until(
             f"the mounts of {self.name}",
             lambda: processes.has_ended(first) or ready.exists(),
@@ -231,3 +247,8 @@ def _prepare(directory: Path, network: Network, name: str, authority: Authority)
     files = {"ca": authority.files.certificate, "certificate": own.certificate, "key": own.key}
     for file, which in node_files.certificate_names().items():
         shutil.copy(files[which], etc / "pki" / file)
+
+
+def _seen_from_here(process: psutil.Process, path: Path) -> Path:
+    """A file of a process' mount namespace, as other processes of the machine reach it (proc(5))."""
+    return Path("/proc", str(process.pid), "root") / path.relative_to("/")

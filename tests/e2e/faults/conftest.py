@@ -15,8 +15,6 @@ from vmferry_lab.lab import Lab
 
 HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi", "postCopy": "5Mi"}}
 """For a guest that needs 1.3 s and a second for each pass; its post-copy takes some 15 s."""
-AT_LAST = {"after": {"elapsed": "25s"}, "setMaxDowntime": "3s"}
-"""Lets pre-copy end, once the test has done what it came for."""
 POST_COPY = {"after": {"passes": 2}, "switchToPostCopy": {}}
 
 
@@ -49,7 +47,9 @@ def nodes(lab: Lab) -> Iterator[dict[str, NodeHost]]:
     """Both hosts; they are as before when the test is over, and before its guests and objects are removed."""
     found = {name: lab.node(name) for name in ("node-a", "node-b")}
     yield found
-    make_whole(lab, found.values())
+    for node in found.values():
+        node.restore()
+        lab.components.start(agent_name(node.name))
 
 
 @pytest.fixture
@@ -92,15 +92,3 @@ def in_post_copy_on_both(migration: VMMigration) -> bool:
     """Whether both agents have said so."""
     reports = (migration.status.source, migration.status.target)
     return all(report and report.vm and report.vm.reason == "PostCopy" for report in reports)
-
-
-def make_whole(lab: Lab, nodes: Any) -> None:
-    """Give hosts power, links and daemons that work, and agents that run."""
-    for node in nodes:
-        if node.is_on and node.daemons:
-            node.thaw_daemon()
-        lab.power_on(node.name)
-        node.heal()
-        node.heal_control_link()
-        node.unshape()
-        lab.components.start(agent_name(node.name))

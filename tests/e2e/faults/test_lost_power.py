@@ -25,7 +25,6 @@ def test_a_target_lost_in_pre_copy_leaves_the_guest_on_its_source(lab, target, p
     target.power_off()
     it.sees("the attempt to fail", lambda each: each.status.attempts[-1].outcome == AttemptOutcome.FAILED)
     lab.power_on(target.name)
-    target.heal()
     done = it.migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     assert_runs_only_on(it.guest, "node-b")
@@ -38,8 +37,6 @@ def test_a_target_lost_in_post_copy_is_a_lost_vm_and_its_half_is_left_to_a_perso
     target.power_off()
     it.sees("the interruption to be told", lambda each: each.status.phase == Phase.RECOVERING)
     lab.power_on(target.name)
-    target.heal()
-    target.heal_control_link()
     seen = it.migration.wait(
         "to be told as frozen", lambda each: reason(each, ConditionType.STALLED) == "VMFrozen", timeout=120
     )
@@ -60,8 +57,6 @@ def test_a_source_lost_in_pre_copy_takes_its_vm_with_it_and_that_is_told(lab, so
         lambda each: reason(each, ConditionType.RECONCILING) == "AgentSilent",
     )
     lab.power_on(source.name)
-    source.heal()
-    source.heal_control_link()
     done = it.migration.ends(timeout=120)
     assert (done.status.phase, reason(done, ConditionType.FAILED)) == (Phase.FAILED, "VMLost")
     assert it.guest.states([target]) == {}
@@ -78,8 +73,6 @@ def test_a_source_lost_in_post_copy_is_fenced_first_and_nothing_is_started(lab, 
     assert "Fence node-a first" in message(seen, ConditionType.RECONCILING)
     assert seen.status.phase == Phase.POST_COPY
     lab.power_on(source.name)
-    source.heal()
-    source.heal_control_link()
     seen = it.migration.wait(
         "to be told as frozen", lambda each: reason(each, ConditionType.STALLED) == "VMFrozen", timeout=120
     )

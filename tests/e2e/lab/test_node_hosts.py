@@ -68,7 +68,7 @@ def two(nodes):
     """Both nodes; whatever a test has done to them is taken back."""
     yield nodes
     for node in nodes:
-        restore(node)
+        node.restore()
         assert node.faults() == []
 
 
@@ -85,19 +85,9 @@ def start(two):
 
     yield begin
     for node in two:
-        restore(node)
+        node.restore()
     for guest in started:
         guest.destroy(two)
-
-
-def restore(node):
-    """Take back whatever was done to it."""
-    if node.is_on and node.daemons:
-        node.thaw_daemon()
-    node.start()
-    node.heal()
-    node.heal_control_link()
-    node.unshape()
 
 
 def comes_true(holds, seconds):

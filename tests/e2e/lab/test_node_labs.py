@@ -34,12 +34,8 @@ def node(node_lab):
     """A node of the lab; it is well again after the test."""
     found = node_lab.node("node-b")
     yield found
-    if found.is_on and found.daemons:
-        found.thaw_daemon()
-    node_lab.power_on("node-b")
-    found.heal()
-    found.heal_control_link()
-    found.unshape()
+    found.restore()
+    node_lab.power_on("node-b")  # with its agent
 
 
 def test_agents_run_in_their_nodes_and_the_operator_does_not(node_lab):

@@ -38,16 +38,21 @@ def writes(monkeypatch):
     return meant
 
 
-async def test_what_is_in_the_way_of_a_write_is_taken_in_though_no_watch_has_told_of_it(writes):
-    hypervisor = ScriptedHypervisor()
-    hypervisor.domain = None
-    agent = agents.Agent(
+def new_agent(hypervisor, **words):
+    return agents.Agent(
         "node-b",
         hypervisor=hypervisor,
         addresses=Addresses(connect_uri="b", migration_uri=None),
         client=None,
         traces=Traces(None),
+        **words,
     )
+
+
+async def test_what_is_in_the_way_of_a_write_is_taken_in_though_no_watch_has_told_of_it(writes):
+    hypervisor = ScriptedHypervisor()
+    hypervisor.domain = None
+    agent = new_agent(hypervisor)
     agent._target.seen("ADDED", raw(5))
     async with asyncio.timeout(10):
         assert [await writes.get() for _ in range(2)] == ["5", "7"]
@@ -69,14 +74,7 @@ async def test_an_idle_agent_has_two_watches_and_its_lease_and_nothing_else_to_d
     hypervisor = ScriptedHypervisor()
     monkeypatch.setattr(hypervisor, "facts", lambda: pytest.fail("asked without need"))
     monkeypatch.setattr(hypervisor, "find", lambda _vm: pytest.fail("asked without need"))
-    agent = agents.Agent(
-        "node-b",
-        hypervisor=hypervisor,
-        addresses=Addresses(connect_uri="b", migration_uri=None),
-        client=None,
-        traces=Traces(None),
-        lease=NoLease(),
-    )
+    agent = new_agent(hypervisor, lease=NoLease())
     agent.start()
     await asyncio.sleep(0.1)
     assert begun == ["spec.sourceNode=node-b", "spec.targetNode=node-b"]
@@ -86,13 +84,7 @@ async def test_an_idle_agent_has_two_watches_and_its_lease_and_nothing_else_to_d
 
 
 async def test_what_died_and_what_was_not_heard_yet_is_told():
-    agent = agents.Agent(
-        "node-b",
-        hypervisor=ScriptedHypervisor(),
-        addresses=Addresses(connect_uri="b", migration_uri=None),
-        client=None,
-        traces=Traces(None),
-    )
+    agent = new_agent(ScriptedHypervisor())
     assert agent.dead == ["source: the watch has died", "target: the watch has died"]
     assert [each.partition(":")[0] for each in agent.unheard] == ["source", "target"]
 
@@ -100,13 +92,7 @@ async def test_what_died_and_what_was_not_heard_yet_is_told():
 async def test_the_last_report_is_written_before_the_end(writes):
     hypervisor = ScriptedHypervisor()
     hypervisor.domain = None
-    agent = agents.Agent(
-        "node-b",
-        hypervisor=hypervisor,
-        addresses=Addresses(connect_uri="b", migration_uri=None),
-        client=None,
-        traces=Traces(None),
-    )
+    agent = new_agent(hypervisor)
     agent._target.seen("ADDED", raw(6))
     await asyncio.sleep(0.1)
     reporter = agent._target._served["u"].reporter

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
+from agent_configurations import configuration
 from vmferry_agent import preflight
-from vmferry_agent.configuration import Configuration
 from vmferry_agent.decisions.preflight import (
     Level,
     Refusal,
@@ -138,20 +138,3 @@ async def test_a_daemon_that_hangs_is_told_of_after_the_deadline(tmp_path):
         (finding,) = await preflight.check_libvirt(configuration(uri), deadline=0.2)
     assert finding.what == f"{uri} has not answered for 0.2 s"
     assert "restart it" in finding.cure
-
-
-def configuration(uri):
-    return Configuration(
-        node="node-a",
-        libvirt_uri=uri,
-        connect_uri=uri,
-        migration_uri=None,
-        tls_destination=None,
-        measure_dirty_rate=True,
-        namespace="vmferry-system",
-        health_address="127.0.0.1",
-        health_port=None,
-        record_traces=None,
-        log_format="text",
-        verbose=False,
-    )
