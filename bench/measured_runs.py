@@ -173,8 +173,7 @@ class Lanes:
         )
 
     def _ended(self, name: str) -> bool:
-        phase = self._get(name).status.phase
-        return phase is not None and phase.terminal
+        return self._get(name).status.is_over
 
     def _told(self, guest: Guest, job: Job, migration: VMMigration, lost: float) -> Run:
         status = migration.status

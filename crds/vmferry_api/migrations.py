@@ -202,6 +202,16 @@ class VMReport(ApiModel):
         default=None, description="libvirt's reason for the state, such as Migrated.", max_length=64
     )
 
+    @property
+    def in_post_copy(self) -> bool:
+        """Whether it is one half of a post-copy that goes on or was interrupted."""
+        return (self.reason or "").startswith("PostCopy")
+
+    @property
+    def post_copy_failed(self) -> bool:
+        """Whether it is one half of a post-copy that libvirt calls interrupted."""
+        return self.reason == "PostCopyFailed"
+
 
 class Disk(ApiModel):
     """A file or device that is a disk of a VM."""
@@ -564,6 +574,11 @@ class VMMigrationStatus(ApiModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the operator has written the end."""
+        return self.phase is not None and self.phase.terminal
 
     def part(self, *fields: str) -> dict[str, Any]:
         """The JSON of an owner's fields only, without empty lists."""

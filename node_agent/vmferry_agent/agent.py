@@ -13,7 +13,7 @@ from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import Hypervisor
 from vmferry_agent.measurements import UNMEASURED, Measurements
 from vmferry_agent.metrics import AgentState, RoleState
-from vmferry_agent.migrations.source import SourceMigration, has_ended, is_over
+from vmferry_agent.migrations.source import SourceMigration, has_ended
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reach import NetworkReach
@@ -89,7 +89,7 @@ class Agent:
             new_reporter=self._reporter(TARGET_AGENT, lambda: self._target),
             new_work=self._coming,
             concerns=lambda migration: migration.spec.target_node == node,
-            ended=is_over,
+            ended=lambda migration: migration.status.is_over,
         )
         self._watches = {
             role: Watch(

@@ -92,7 +92,7 @@ class Reporter:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def _urgent(self) -> bool:
-        return _without_progress(self._latest) != _without_progress(self._written)
+        return without_progress(self._latest) != without_progress(self._written)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -150,7 +150,8 @@ class Reporter:
             self._settled.notify_all()
 
 
-def _without_progress(status: Status) -> Status:
+def without_progress(status: Status) -> Status:
+    """All of a status that is urgent."""
     return {name: value for name, value in status.items() if name != _PROGRESS}
 
 

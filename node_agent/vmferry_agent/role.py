@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from vmferry_agent.reporting import ObjectGoneError, Reporter
+from vmferry_agent.reporting import ObjectGoneError, Reporter, without_progress
 from vmferry_api.migrations import VMMigration
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.logs import about
@@ -119,7 +119,8 @@ class Role:
         served = self._served.get(uid)
         if served is not None and 0 < version <= served.version and event != "DELETED":
             return  # seen already, by the watch or as the answer to a write: half of all, and reading costs
-        if served is not None and event != "DELETED" and served.but_progress == _but_progress(raw):
+        but_progress = _but_progress(raw)
+        if served is not None and event != "DELETED" and served.but_progress == but_progress:
             served.version = version  # the other half, for as long as a migration only gets on
             return
         try:
@@ -133,7 +134,7 @@ class Role:
         if not self._concerns(migration):
             _logger.error("%s: %s is not this node's", self.name, migration.metadata.name)
         elif served is not None:
-            served.but_progress = _but_progress(raw)
+            served.but_progress = but_progress
             self._update(served, migration, version, deleted=event == "DELETED")
         elif event != "DELETED" and self._is_newest(migration, version) and not self._is_done(migration):
             self._begin(uid, migration, version)
@@ -228,8 +229,8 @@ class Role:
 
 def _but_progress(raw: Mapping[str, Any]) -> tuple[object, ...]:
     metadata, status = raw.get("metadata", {}), raw.get("status", {})
-    said = {name: value for name, value in status.items() if name != "progress"}
-    return metadata.get("generation"), metadata.get("deletionTimestamp"), raw.get("spec"), said
+    deleted = metadata.get("deletionTimestamp")
+    return metadata.get("generation"), deleted, raw.get("spec"), without_progress(status)
 
 
 def _fields(migration: VMMigration) -> dict[str, str | int]:

@@ -7,21 +7,17 @@ until it does, nothing can take the post-copy up again. The kernel ends the conn
 
 import asyncio
 import logging
-import re
 import shutil
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 
 from typing_extensions import override
 
+from vmferry_agent.capabilities import NET_ADMIN, has_capability
 from vmferry_agent.decisions.streams import Stream, dead, read_streams
 
 _logger = logging.getLogger(__name__)
 
-_NET_ADMIN = 12
-"""The bit of CAP_NET_ADMIN (linux/capability.h)."""
-_STATUS = Path("/proc/self/status")
 _DEADLINE = 5.0
 
 
@@ -46,7 +42,7 @@ class KernelStreams(IncomingStreams):
     @property
     def possible(self) -> bool:
         """Whether the agent has what it takes."""
-        return self._ss is not None and may_administer_networks()
+        return self._ss is not None and has_capability(NET_ADMIN, "CapEff")
 
     @override
     async def end_dead(self, ports: range, at_least: timedelta) -> int:
@@ -89,9 +85,3 @@ class KernelStreams(IncomingStreams):
         if errors:
             _logger.warning("ss %s: %s", " ".join(words), errors.decode(errors="replace").strip())
         return output.decode(errors="replace")
-
-
-def may_administer_networks() -> bool:
-    """Whether this process has CAP_NET_ADMIN."""
-    mask = re.search(r"^CapEff:\s*([0-9a-f]+)", _STATUS.read_text(), re.MULTILINE)
-    return mask is not None and bool(int(mask[1], 16) >> _NET_ADMIN & 1)

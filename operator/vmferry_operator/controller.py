@@ -112,7 +112,7 @@ class Controller:
             return
         self._cluster.policies_changed()
         for each in self._migrations.all():
-            if each.status.phase is None or not each.status.phase.terminal:
+            if not each.status.is_over:
                 self._migration_queue.add(_key(each))
 
     async def _list_now_and_then(self) -> None:

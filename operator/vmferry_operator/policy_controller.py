@@ -82,5 +82,5 @@ def policy_status(
 
 def _is_steered_by(migration: VMMigration, policy: str) -> bool:
     status = migration.status
-    running = status.phase is not None and not status.phase.terminal
+    running = status.phase is not None and not status.is_over
     return running and status.policy is not None and status.policy.name == policy

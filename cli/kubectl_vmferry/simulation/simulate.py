@@ -215,7 +215,7 @@ class _Simulation:
         verdict = self._verdict()
         if verdict is not None:
             return verdict
-        if status.phase is not None and status.phase.terminal:
+        if status.is_over:
             return self._ended(status)
         if self._now >= self._setting.until:
             until = format_duration(timedelta(seconds=self._setting.until))

@@ -45,7 +45,7 @@ def _left_behind(vm: VMReport) -> bool:
 
 def runs_whole(vm: VMReport) -> bool:
     """Whether a host runs it, and not a half of it."""
-    return vm.state == VMState.RUNNING and not (vm.reason or "").startswith("PostCopy")
+    return vm.state == VMState.RUNNING and not vm.in_post_copy
 
 
 def _owes_resumption(attempt: Attempt, vm: VMReport) -> bool:

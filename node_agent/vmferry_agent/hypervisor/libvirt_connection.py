@@ -5,7 +5,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import libvirt
 
@@ -13,6 +13,8 @@ from vmferry_agent.hypervisor.libvirt_daemons import Daemon, daemon_behind
 from vmferry_agent.hypervisor.port import News
 
 _logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 JobCompleted = Callable[[str, Mapping[str, Any]], None]
 """Takes the UUID of a domain and the statistics of its job that has completed."""
@@ -43,7 +45,7 @@ class LibvirtConnection:
         self._job_completed = job_completed
         self._lock = threading.Lock()
         self._connection: libvirt.virConnect | None = None
-        self._daemon: tuple[libvirt.virConnect, Daemon | None] | None = None
+        self._found: dict[str, tuple[libvirt.virConnect, object]] = {}
         self._listeners: defaultdict[str, list[Callable[[News], None]]] = defaultdict(list)
 
     def get(self) -> libvirt.virConnect:
@@ -67,11 +69,20 @@ class LibvirtConnection:
             self._lock.release()
 
     def daemon(self) -> Daemon | None:
-        """What is known of the daemon (None: nothing); looked for once per connection: it lasts no longer."""
+        """What is known of the daemon; None: nothing."""
+        return self.once("daemon", daemon_behind)
+
+    def once(self, what: str, find: Callable[[libvirt.virConnect], T]) -> T:
+        """What is looked for once per connection: it may be another one's by the next."""
         connection = self.get()
-        if self._daemon is None or self._daemon[0] is not connection:
-            self._daemon = (connection, daemon_behind(connection))
-        return self._daemon[1]
+        known = self._found.get(what)
+        if known is None or known[0] is not connection:
+            known = self._found[what] = (connection, find(connection))
+        return cast("T", known[1])
+
+    def forget(self, what: str) -> None:
+        """Look for it anew the next time."""
+        self._found.pop(what, None)
 
     def open(self) -> libvirt.virConnect:
         """Another connection to the same daemon; to be closed by the caller.

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import libvirt
 
+from vmferry_agent.capabilities import SYS_PTRACE, has_capability
+
 SYSTEM_CONFIGURATION = Path("/etc/libvirt/qemu.conf")
 _PROC = Path("/proc")
-_SYS_PTRACE = 19
-"""The bit of CAP_SYS_PTRACE (linux/capability.h)."""
 _SETTING = re.compile(r'^\s*(\w+)\s*=\s*(?:"([^"\n]*)"|(\d+))\s*(?:#.*)?$', re.MULTILINE)
 
 
@@ -112,7 +112,7 @@ def _listening(path: str) -> Daemon:
         system=False,
         qemu=Owner(user=user, group=group),
         settings=_settings_of(process),
-        ambient_ptrace=_ambient_ptrace(process),
+        ambient_ptrace=has_capability(SYS_PTRACE, "CapAmb", _PROC / str(process) / "status"),
     )
 
 
@@ -123,15 +123,6 @@ def _settings_of(process: int) -> Mapping[str, str] | None:
         return None
     pairs = (each.partition("=") for each in os.fsdecode(raw).split("\0"))
     return _settings(_user_configuration({name: value for name, _, value in pairs}))
-
-
-def _ambient_ptrace(process: int) -> bool:
-    try:
-        status = (_PROC / str(process) / "status").read_text()
-    except OSError:
-        return False
-    mask = re.search(r"^CapAmb:\s*([0-9a-f]+)", status, re.MULTILINE)
-    return mask is not None and bool(int(mask[1], 16) >> _SYS_PTRACE & 1)
 
 
 def _user_configuration(environment: Mapping[str, str]) -> Path:

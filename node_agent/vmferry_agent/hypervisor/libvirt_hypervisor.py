@@ -81,8 +81,6 @@ class LibvirtHypervisor(Hypervisor):
         )
         self._completed: dict[str, CompletedJob] = {}
         self._arrival = threading.Condition()
-        self._handles: dict[str, tuple[libvirt.virConnect, libvirt.virDomain]] = {}
-        self._files: tuple[libvirt.virConnect, HostFiles | None] | None = None
 
     @override
     async def facts(self) -> HostFacts:
@@ -253,16 +251,15 @@ class LibvirtHypervisor(Hypervisor):
         connection = self._connection.get()
         memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)  # in KiB
         free = sum(memory.get(part, 0) for part in ("free", "buffers", "cached"))
+        library, qemu, daemon = connection.getLibVersion(), connection.getVersion(), self._connection.daemon()
         return HostFacts(
-            libvirt_version=version_in_words(connection.getLibVersion()),
-            qemu_version=version_in_words(connection.getVersion()),
+            libvirt_version=version_in_words(library),
+            qemu_version=version_in_words(qemu),
             free_memory=free * 1024,
             features=features(
-                qemu_version=connection.getVersion(),
-                libvirt_version=min(connection.getLibVersion(), libvirt.getVersion()),
-                daemon=self._connection.daemon(),
+                qemu_version=qemu, libvirt_version=min(library, libvirt.getVersion()), daemon=daemon
             ),
-            migration_ports=migration_ports(self._connection.daemon()),
+            migration_ports=migration_ports(daemon),
         )
 
     def _find(self, vm: str) -> Domain | None:
@@ -288,11 +285,8 @@ class LibvirtHypervisor(Hypervisor):
         return found.replace(disks=[_with_size(domain, each) for each in found.disks])
 
     def _host_files(self) -> HostFiles | None:
-        """Looked for once per connection: the daemon logs each caller who only looks who it is."""
-        connection = self._connection.get()
-        if self._files is None or self._files[0] is not connection:
-            self._files = (connection, host_files(connection.getURI()))
-        return self._files[1]
+        """Looked for once: the daemon logs each caller who only looks who it is."""
+        return self._connection.once("files", lambda connection: host_files(connection.getURI()))
 
     def _dirty_rate(self, uuid: str) -> int | None:
         connection = self._connection.get()
@@ -316,17 +310,13 @@ class LibvirtHypervisor(Hypervisor):
         )
 
     def _handle(self, uuid: str) -> libvirt.virDomain | None:
-        """The domain to ask again and again; found once per connection."""
-        connection = self._connection.get()
-        known = self._handles.get(uuid)
-        if known is None or known[0] is not connection:
-            try:
-                known = self._handles[uuid] = (connection, connection.lookupByUUIDString(uuid))
-            except libvirt.libvirtError as error:
-                if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                    return None
-                raise
-        return known[1]
+        """The domain to ask again and again; None: it is not there."""
+        try:
+            return self._connection.once(uuid, lambda connection: connection.lookupByUUIDString(uuid))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise
 
     def _migrate(self, uuid: str, request: StartRequest, flags: int = 0) -> None:
         connection = self._connection.open()
@@ -337,7 +327,7 @@ class LibvirtHypervisor(Hypervisor):
             domain.migrateToURI3(request.connect_uri, parameters_of(request), flags_of(request) | flags)
         finally:
             connection.close()
-            self._handles.pop(uuid, None)
+            self._connection.forget(uuid)
 
     def _remember(self, uuid: str, statistics: Mapping[str, Any]) -> None:
         leaves = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT

@@ -97,6 +97,11 @@ class Domain:
         return self.reason.startswith("PostCopy")
 
     @property
+    def post_copy_failed(self) -> bool:
+        """Whether it is one half of a post-copy that libvirt calls interrupted."""
+        return self.reason == "PostCopyFailed"
+
+    @property
     def moved_away(self) -> bool:
         """Whether it is what is left of a domain that has migrated."""
         return self.state == VMState.SHUT_OFF and self.reason == "Migrated"

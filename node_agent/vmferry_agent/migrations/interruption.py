@@ -21,7 +21,7 @@ from vmferry_agent.migrations.call import MigrationCall
 from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.reach import Reach
-from vmferry_api.migrations import AttemptOutcome, Recovery, VMReport
+from vmferry_api.migrations import AttemptOutcome, Recovery
 from vmferry_api.policies import PostCopyRecovery
 
 _logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Interruption:
         """
         if self._resumption is not None and (error := self._resumption.error) is not None:
             self._resumption = None
-            if isinstance(error, TargetHalfLost) and not _is_half(self._orders.vm_on_target):
+            if isinstance(error, TargetHalfLost) and not self._is_half_there:
                 _logger.error("%s: its half on the target is lost: %s", half.name, error)
                 return Ended(outcome=AttemptOutcome.FAILED, error=self._half_lost(error))
             self._answered(error)
@@ -113,7 +113,8 @@ class Interruption:
         self._tell(how, exhausted=step is Step.GIVE_UP)
         if how is Flow.FLOWS and not self._learned:
             self._learned = True
-            await self._learn()
+            if (request := self._request) is not None:
+                await self._reach.learn(request.connect_uri)
         match step:
             case Step.BREAK:
                 await self._hypervisor.break_post_copy(half.uuid)
@@ -126,9 +127,14 @@ class Interruption:
         desired = self._orders.desired
         return (desired.post_copy_recovery if desired else None) or PostCopyRecovery()
 
-    def _take_up(self) -> None:
+    @property
+    def _request(self) -> StartRequest | None:
+        """How to take it up again; None: it is not known where."""
         desired = self._orders.desired
-        request = self._orders.request(self._domain, desired) if desired is not None else None
+        return self._orders.request(self._domain, desired) if desired is not None else None
+
+    def _take_up(self) -> None:
+        request = self._request
         if request is None:  # what it was started by was withdrawn, which nobody does
             return
         tries = self._status.recovery.tries + 1 if self._status.recovery else 1
@@ -140,12 +146,6 @@ class Interruption:
     async def _resume(self, request: StartRequest) -> None:
         await self._reach.check(request.connect_uri)
         await self._hypervisor.resume_post_copy(self._domain.uuid, request)
-
-    async def _learn(self) -> None:
-        desired = self._orders.desired
-        request = self._orders.request(self._domain, desired) if desired is not None else None
-        if request is not None:
-            await self._reach.learn(request.connect_uri)
 
     def _tell(self, how: Flow, *, exhausted: bool) -> None:
         self._reports.post_copy(how, exhausted=exhausted)
@@ -172,10 +172,16 @@ class Interruption:
         if recovery is not None:
             self._status.recover(recovery.replace(tries=max(0, recovery.tries + tried), **changes))
 
+    @property
+    def _is_half_there(self) -> bool:
+        """Whether the target's agent sees a half of it there, whatever a daemon answers to the source's."""
+        on_target = self._orders.vm_on_target
+        return on_target is not None and on_target.in_post_copy
+
     def _target_has_failed(self) -> bool:
         """Whether the target says so of what flows now, and not still of what was taken up anew since."""
         on_target = self._orders.vm_on_target
-        failed = on_target is not None and on_target.reason == "PostCopyFailed"
+        failed = on_target is not None and on_target.post_copy_failed
         if not failed:
             self._old_word = False
         return failed and not self._old_word
@@ -183,7 +189,7 @@ class Interruption:
     def _flow(self, domain: Domain, seen: Convergence) -> Flow | None:
         """How it goes; None: libvirt has just called it failed, and whether memory flows will show."""
         now = self._clock.monotonic()
-        failed = domain.reason == "PostCopyFailed"
+        failed = domain.post_copy_failed
         if failed is not (self._failed_at is not None):
             self._failed_at, self._taken_up_at = (now, None) if failed else (None, now)
         if self._failed_at is not None and now - self._failed_at < SHOWS.total_seconds():
@@ -196,7 +202,7 @@ class Interruption:
 
     def _flows_all_the_same(self, seen: Convergence) -> bool:
         """Whether it has flowed since, and not only into the buffer of a dead connection."""
-        if self._failed_at is None or seen.moved_at is None or not _is_half(self._orders.vm_on_target):
+        if self._failed_at is None or seen.moved_at is None or not self._is_half_there:
             return False
         return not self._target_has_failed() and seen.moved_at > self._failed_at + SHOWS.total_seconds() / 2
 
@@ -213,8 +219,3 @@ class Interruption:
             recovery = recovery.replace(end=now)
             self._status.recover(recovery)
         return recovery or Recovery(since=now)
-
-
-def _is_half(vm: VMReport | None) -> bool:
-    """Whether the target's agent sees a half of it there, whatever a daemon answers to the source's."""
-    return vm is not None and (vm.reason or "").startswith("PostCopy")

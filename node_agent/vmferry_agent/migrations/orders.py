@@ -21,9 +21,10 @@ class Orders:
     def now(self) -> Desired | GivenUp:
         """What is wanted now. The user's word comes first, without waiting for the operator."""
         desired = self.desired
-        phase = self.migration.status.phase
-        if phase is not None and phase.terminal:
-            return GivenUp(outcome=AttemptOutcome.ABORTED, reason=f"the operator has called it {phase}")
+        status = self.migration.status
+        if status.is_over:
+            reason = f"the operator has called it {status.phase}"
+            return GivenUp(outcome=AttemptOutcome.ABORTED, reason=reason)
         if self.migration.spec.cancel:
             return GivenUp(outcome=AttemptOutcome.CANCELLED, reason="cancelled by spec.cancel")
         if self.migration.metadata.deletion_timestamp is not None:

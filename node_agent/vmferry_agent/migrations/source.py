@@ -112,7 +112,7 @@ class SourceMigration:
         return f"{metadata.namespace}/{metadata.name}"
 
     def _over(self) -> bool:
-        return self._vanished or (is_over(self._migration) and self._duty() is None)
+        return self._vanished or (self._migration.status.is_over and self._duty() is None)
 
     async def _wait(self, delay: timedelta) -> None:
         try:
@@ -314,15 +314,9 @@ def _another(domain: Domain) -> str:
     return f"another migration of {domain.name} is running; wait for its end or cancel it"
 
 
-def is_over(migration: VMMigration) -> bool:
-    """Whether the operator has written its end."""
-    phase = migration.status.phase
-    return phase is not None and phase.terminal
-
-
 def has_ended(migration: VMMigration) -> bool:
     """Whether nothing is left to do for it on its source."""
-    return is_over(migration) and duty(migration.status, datetime.now(UTC)) is None
+    return migration.status.is_over and duty(migration.status, datetime.now(UTC)) is None
 
 
 def _wishes(migration: VMMigration) -> tuple[object, ...]:

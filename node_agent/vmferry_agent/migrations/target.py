@@ -117,8 +117,7 @@ class TargetMigration:
         return source.vm if source else None
 
     def _over(self) -> bool:
-        phase = self._migration.status.phase
-        return self._vanished or (phase is not None and phase.terminal)
+        return self._vanished or self._migration.status.is_over
 
     async def _wait(self) -> None:
         try:
@@ -163,8 +162,8 @@ class TargetMigration:
 
     async def _end_dead_streams(self, report: TargetReport) -> None:
         """Have QEMU notice that the link is dead, once the source's agent says so of a VM that is half here."""
-        half = report.vm is not None and report.vm.reason == "PostCopy"
-        if half and is_true(self._migration.status.conditions, ConditionType.POST_COPY_INTERRUPTED):
+        unaware = report.vm is not None and report.vm.in_post_copy and not report.vm.post_copy_failed
+        if unaware and is_true(self._migration.status.conditions, ConditionType.POST_COPY_INTERRUPTED):
             ports = self._facts.migration_ports if self._facts is not None else range(0)
             await self._streams.end_dead(ports, DEAD)
 

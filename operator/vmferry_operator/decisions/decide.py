@@ -116,7 +116,7 @@ def decide(migration: VMMigration, around: Surroundings, *, now: datetime) -> De
         around: What else was seen.
         now: The time.
     """
-    if migration.status.phase is not None and migration.status.phase.terminal:
+    if migration.status.is_over:
         return _over(migration, now=now)
     return _Reconcile(migration, around, now=now).decide()
 
@@ -317,16 +317,16 @@ class _Reconcile:
             report_every=self._report_every(),
             restarts=self._in_flight is None,
         )
-        expected = forecast(
-            selection.spec,
-            planned.desired,
-            self._situation,
-            planned.outlook,
-            self._old.forecast,
-            now=self._now,
-        )
-        if conclusion.phase == Phase.RECOVERING:
-            expected = None  # nothing flows: when it will be over depends on who mends the link
+        expected = None
+        if conclusion.phase != Phase.RECOVERING:  # there it depends on who mends the link
+            expected = forecast(
+                selection.spec,
+                planned.desired,
+                self._situation,
+                planned.outlook,
+                self._old.forecast,
+                now=self._now,
+            )
         rest = VMMigrationStatus(desired=planned.desired, steps=list(planned.steps), forecast=expected)
         times = [each for each in (planned.outlook.check_again, overdue_at) if each is not None]
         return self._decision(conclusion.phase, selection, rest, check_again=min(times, default=None))

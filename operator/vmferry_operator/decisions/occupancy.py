@@ -12,7 +12,7 @@ from vmferry_operator.decisions.select import with_overrides
 def occupies(migration: VMMigration) -> bool:
     """Whether it runs, or may be about to: from the order to start until both hosts have said how it ended."""
     status = migration.status
-    if status.desired is None or (status.phase is not None and status.phase.terminal):
+    if status.desired is None or status.is_over:
         return False
     last = status.attempts[-1] if status.attempts else None
     if last is None or last.outcome in {None, AttemptOutcome.COMPLETED}:
@@ -22,10 +22,7 @@ def occupies(migration: VMMigration) -> bool:
 
 def waits(migration: VMMigration) -> bool:
     """Whether it waits for its turn."""
-    if migration.status.queue is None:
-        return False
-    phase = migration.status.phase
-    return phase is None or not phase.terminal
+    return migration.status.queue is not None and not migration.status.is_over
 
 
 def vm_keys(migration: VMMigration) -> Sequence[tuple[str, str]]:

@@ -118,8 +118,7 @@ def in_post_copy(migration: VMMigration) -> bool:
     """Whether a host has reported that post-copy is on (from then on nothing aborts)."""
     reports = (migration.status.source, migration.status.target)
     return migration.status.phase in {Phase.POST_COPY, Phase.RECOVERING} or any(
-        report is not None and report.vm is not None and (report.vm.reason or "").startswith("PostCopy")
-        for report in reports
+        report is not None and report.vm is not None and report.vm.in_post_copy for report in reports
     )
 
 

@@ -4,7 +4,6 @@ import pytest
 from kubernetes.aio.client import ApiException
 
 from vmferry_agent import role as roles
-from vmferry_agent.migrations.source import is_over
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.role import Role
 from vmferry_kube import logs
@@ -72,7 +71,7 @@ async def serving(failures):
         new_reporter=lambda migration, gone: Reporter("default/m", write, gone=gone),
         new_work=new_work,
         concerns=lambda migration: migration.spec.source_node == "node-a",
-        ended=is_over,
+        ended=lambda migration: migration.status.is_over,
     )
     yield role, works
     await role.stop()
@@ -223,7 +222,7 @@ async def test_whatever_is_logged_for_a_migration_says_which_and_for_what_revisi
         new_reporter=lambda migration, gone: Reporter("default/m", write, gone=gone),
         new_work=lambda migration, reporter: Talking(migration, reporter, failures),
         concerns=lambda migration: True,
-        ended=is_over,
+        ended=lambda migration: migration.status.is_over,
     )
     role.seen("ADDED", raw(version="1"))
     await settle()
@@ -261,7 +260,7 @@ async def test_the_last_word_is_written_before_a_migration_is_let_go(failures):
         new_reporter=lambda migration, gone: Reporter("default/m", write, gone=gone),
         new_work=lambda migration, reporter: Speaking(migration, reporter, failures),
         concerns=lambda migration: True,
-        ended=is_over,
+        ended=lambda migration: migration.status.is_over,
     )
     role.seen("ADDED", raw(version="1"))
     await settle()
