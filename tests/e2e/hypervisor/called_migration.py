@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
-from vmferry_agent.hypervisor.port import Domain, HypervisorError, Look, Sample, StartRequest
+from vmferry_agent.hypervisor.port import Domain, HypervisorError, Look, Sample, StartRequest, StreamHeld
 from vmferry_api.migrations import VMState
 from vmferry_api.policies import StartOptions
 from vmferry_lab.guests.guest import Guest
@@ -15,6 +15,8 @@ from vmferry_lab.until import until
 MIB = 2**20
 PATIENCE = 60.0
 """Seconds; generous, because the machine may be slow."""
+_AGAIN = 0.5
+"""Seconds."""
 LINK = 40 * MIB
 """Bytes per second; the guests of these tests need far more of them than QEMU's 0.3 s."""
 SLOW = MIB
@@ -100,6 +102,19 @@ class CalledMigration:
         await self.source.start_post_copy(self.uuid)
         await self.goes_into("PostCopy")
         await self.is_there("PostCopy")
+
+    async def is_taken_up_again(self) -> None:
+        """Take up its interrupted post-copy, and wait for its end.
+
+        As the agent, it asks again where libvirt says that the stream goes on: the target's libvirt calls it
+        failed as soon as the source's tells so, and its QEMU may need a moment more.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await self.source.resume_post_copy(self.uuid, self.request)
+                except StreamHeld:
+                    await asyncio.sleep(_AGAIN)
 
     async def is_there(self, reason: str) -> None:
         """Wait until the target runs it for this reason."""

@@ -59,7 +59,7 @@ async def test_an_interrupted_post_copy_is_taken_up_again_with_the_memory_intact
         await source.abort(uuid)
     with pytest.raises(MigrationRunsAlready):
         await source.migrate(uuid, migration.request)
-    resumption = asyncio.create_task(source.resume_post_copy(uuid, migration.request))
+    resumption = asyncio.create_task(migration.is_taken_up_again())
     await migration.goes_into("PostCopy")
     await migration.is_there("PostCopy")
     await source.set_post_copy_bandwidth(uuid, None)
