@@ -11,6 +11,21 @@ from vmferry_api.quantities import rounded
 _KIB = 2**10
 RECENT = 12
 """Passes that are told, the first among them; the schema allows no more."""
+WITHIN_PASS = timedelta(seconds=2)
+"""So seldom is told how far a pass is: nothing is decided by that, and each report costs the host and the API
+server more than a look does."""
+
+
+def worth_telling(
+    sample: Sample, *, elapsed: timedelta, max_downtime: timedelta | None, before: Progress | None
+) -> bool:
+    """Whether a sample adds to the report before it."""
+    return (
+        before is None
+        or (before.memory_pass, before.max_downtime, before.throttle)
+        != (sample.memory_pass, max_downtime, sample.throttle)
+        or elapsed - before.elapsed >= WITHIN_PASS
+    )
 
 
 def progress(

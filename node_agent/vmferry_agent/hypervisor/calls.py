@@ -31,7 +31,8 @@ class _Worker(threading.Thread):
             _idle.append(self)
 
 
-def _call_in_worker(call: Callable[[], None]) -> None:
+def call_in_worker(call: Callable[[], None]) -> None:
+    """Make a call that may block for long, and that nobody waits for; it must not raise."""
     try:
         worker = _idle.pop()
     except IndexError:
@@ -72,6 +73,48 @@ async def in_thread(function: Callable[[], T], *, deadline: float | None) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits
             loop.call_soon_threadsafe(settle, result, raised)
 
-    _call_in_worker(run)
+    call_in_worker(run)
     async with asyncio.timeout(deadline):
         return await future
+
+
+class HangingCalls:
+    """Calls of which one at a time may hang with what it is about.
+
+    A VM whose QEMU hangs, or a disk whose file system does, would else cost a thread here, and a request there,
+    for each time that it is asked again.
+    """
+
+    def __init__(self) -> None:
+        self._abandoned: dict[str, threading.Event] = {}
+
+    async def call(self, function: Callable[[], T], *, about: str | None, deadline: float | None) -> T:
+        """As `in_thread`.
+
+        Args:
+            function: What to call.
+            about: What it may hang with; None: nothing that others are asked about.
+            deadline: Seconds.
+
+        Raises:
+            TimeoutError: The deadline has passed, or an earlier call hangs still.
+        """
+        if about is None:
+            return await in_thread(function, deadline=deadline)
+        if about in self._abandoned and not self._abandoned[about].is_set():
+            raise TimeoutError("libvirt has not answered an earlier call yet")
+        ended = threading.Event()
+
+        def call() -> T:
+            try:
+                return function()
+            finally:
+                ended.set()
+
+        try:
+            return await in_thread(call, deadline=deadline)
+        finally:
+            if ended.is_set():
+                self._abandoned.pop(about, None)
+            else:
+                self._abandoned[about] = ended

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import libvirt
 
+from vmferry_agent.hypervisor.calls import call_in_worker
 from vmferry_agent.hypervisor.libvirt_daemons import Daemon, daemon_behind
 from vmferry_agent.hypervisor.port import News
 
@@ -47,6 +48,7 @@ class LibvirtConnection:
         self._connection: libvirt.virConnect | None = None
         self._found: dict[str, tuple[libvirt.virConnect, object]] = {}
         self._listeners: defaultdict[str, list[Callable[[News], None]]] = defaultdict(list)
+        self._kept: dict[str, _Kept] = {}
 
     def get(self) -> libvirt.virConnect:
         """An open connection.
@@ -80,22 +82,52 @@ class LibvirtConnection:
             known = self._found[what] = (connection, find(connection))
         return cast("T", known[1])
 
-    def forget(self, what: str) -> None:
-        """Look for it anew the next time."""
-        self._found.pop(what, None)
-
-    def open(self) -> libvirt.virConnect:
-        """Another connection to the same daemon; to be closed by the caller.
+    @contextmanager
+    def opened(self) -> Iterator[libvirt.virConnect]:
+        """Another connection to the same daemon.
 
         A blocking migrateToURI3 needs one of its own: on a shared one, other calls now and then hang for 5 s.
         """
+        connection = self._open()
+        try:
+            yield connection
+        finally:
+            _close(connection)
+
+    def _open(self) -> libvirt.virConnect:
         connection = libvirt.open(self._uri)
         connection.setKeepAlive(*_KEEPALIVE)
         return connection
 
+    @contextmanager
+    def domain(self, uuid: str) -> Iterator[libvirt.virDomain]:
+        """A domain, for calls that hang where its QEMU does, on a connection of its own.
+
+        Of one connection the daemon serves five calls at a time (`max_client_requests`). It is kept for as long as
+        the domain is listened to.
+        """
+        listened = uuid in self._listeners
+        if listened:
+            self.get()  # which hears the news of it
+        kept = self._kept.get(uuid)
+        if kept is None or not kept.lives:
+            connection = self._open()
+            try:
+                kept = _Kept(connection, connection.lookupByUUIDString(uuid))
+            except libvirt.libvirtError:
+                _close(connection)
+                raise
+            if listened:
+                self._kept[uuid] = kept
+        try:
+            yield kept.domain
+        finally:
+            if self._kept.get(uuid) is not kept:
+                kept.close()
+
     def _open_to_listen(self) -> libvirt.virConnect:
         """One that hears all events, or none at all."""
-        connection = self.open()
+        connection = self._open()
         try:
             for event, heard in self._events.items():
                 connection.domainEventRegisterAny(None, event, heard, None)
@@ -114,6 +146,8 @@ class LibvirtConnection:
             self._listeners[uuid].remove(told)
             if not self._listeners[uuid]:
                 del self._listeners[uuid]
+                if uuid in self._kept:
+                    call_in_worker(self._kept.pop(uuid).close)
 
     def close(self) -> None:
         """Close it; the next `get` opens it again."""
@@ -122,12 +156,8 @@ class LibvirtConnection:
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            connection.close()
-        except libvirt.libvirtError as error:
-            _logger.debug("closing %s: %s", self._uri, error)
+        if connection is not None:
+            _close(connection)
 
     @property
     def _events(self) -> Mapping[int, Callable[..., None]]:
@@ -153,6 +183,31 @@ class LibvirtConnection:
     def _tell(self, domain: libvirt.virDomain, news: News) -> None:
         for told in list(self._listeners.get(domain.UUIDString(), ())):
             told(news)
+
+
+class _Kept:
+    """A domain on its own connection."""
+
+    def __init__(self, connection: libvirt.virConnect, domain: libvirt.virDomain) -> None:
+        self._connection = connection
+        self.domain = domain
+
+    @property
+    def lives(self) -> bool:
+        """Whether its connection does, as far as is known."""
+        return bool(self._connection.isAlive())
+
+    def close(self) -> None:
+        """Let go of both; it blocks while the daemon hangs."""
+        del self.domain  # which would keep the connection open
+        _close(self._connection)
+
+
+def _close(connection: libvirt.virConnect) -> None:
+    try:
+        connection.close()
+    except libvirt.libvirtError as error:
+        _logger.debug("closing a connection: %s", error)
 
 
 _event_loop = threading.Lock()

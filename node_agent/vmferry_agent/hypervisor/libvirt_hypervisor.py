@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import libvirt
 from typing_extensions import override
 
-from vmferry_agent.hypervisor.calls import in_thread
+from vmferry_agent.hypervisor.calls import HangingCalls
 from vmferry_agent.hypervisor.domain_xml import hardware
 from vmferry_agent.hypervisor.features import features
 from vmferry_agent.hypervisor.host_files import HostFiles, host_files
@@ -79,6 +79,7 @@ class LibvirtHypervisor(Hypervisor):
         self._connection = LibvirtConnection(
             uri, job_completed=self._remember, opened=measurements.libvirt_connected
         )
+        self._hanging = HangingCalls()
         self._completed: dict[str, CompletedJob] = {}
         self._arrival = threading.Condition()
 
@@ -92,31 +93,32 @@ class LibvirtHypervisor(Hypervisor):
 
     @override
     async def look(self, domain: Domain) -> Look:
-        return await self._call("jobStats", partial(self._look, domain))
+        return await self._call("jobStats", partial(self._look, domain), about=domain.uuid)
 
     @override
     async def hardware(self, uuid: str) -> Hardware | None:
-        return await self._call("hardware", partial(self._hardware, uuid), deadline=_FINDING_OUT)
+        return await self._call("hardware", partial(self._hardware, uuid), about=uuid, deadline=_FINDING_OUT)
 
     @override
     async def suitability(self, hardware: Hardware) -> Suitability:
         machine, cpu, disks = await asyncio.gather(
-            self._find_out(lambda: machine_refused(self._connection.get(), hardware), None),
-            self._find_out(lambda: cpu_refused(self._connection.get(), hardware), None),
+            self._find_out("machine", lambda: machine_refused(self._connection.get(), hardware), None),
+            self._find_out("cpu", lambda: cpu_refused(self._connection.get(), hardware), None),
             self._disks(hardware),
         )
         return Suitability(machine_refused=machine, cpu_refused=cpu, disks=tuple(disks))
 
     async def _disks(self, hardware: Hardware) -> list[DiskFound]:
         """Each in a call of its own: one on a file system that hangs must not hide what is known of the others."""
-        files = await self._find_out(self._host_files, None)
+        files = await self._find_out("files", self._host_files, None)
 
         def find(path: str) -> DiskFound:
-            return disk_found(self._connection.get(), files, path)
+            with self._connection.opened() as connection:
+                return disk_found(connection, files, path)
 
         paths = [each.path for each in hardware.disks]
         return await asyncio.gather(
-            *(self._find_out(partial(find, path), DiskFound(path=path)) for path in paths)
+            *(self._find_out(path, partial(find, path), DiskFound(path=path)) for path in paths)
         )
 
     @override
@@ -126,7 +128,7 @@ class LibvirtHypervisor(Hypervisor):
 
     @override
     async def dirty_rate(self, uuid: str) -> int | None:
-        return await self._call("dirty rate", partial(self._dirty_rate, uuid))
+        return await self._call("dirty rate", partial(self._dirty_rate, uuid), about=uuid)
 
     @override
     @contextmanager
@@ -211,24 +213,26 @@ class LibvirtHypervisor(Hypervisor):
         given_up_at = time.monotonic() + CALL_DEADLINE
 
         def call() -> None:
-            domain = self._connection.get().lookupByUUIDString(uuid)
-            if time.monotonic() >= given_up_at:  # a daemon that hung; by now something else may be wanted
-                raise TimeoutError
-            act(domain)
+            with self._connection.domain(uuid) as domain:
+                if time.monotonic() >= given_up_at:  # a daemon that hung; by now something else may be wanted
+                    raise TimeoutError
+                act(domain)
 
-        await self._call(name, call, deadline=CALL_DEADLINE)
+        await self._call(name, call, about=uuid, deadline=CALL_DEADLINE)
 
     async def _call(
         self,
         name: str,
         function: Callable[[], T],
         *,
+        about: str | None = None,
         deadline: float | None = CALL_DEADLINE,
         translate: Translate | None = None,
     ) -> T:
+        """Make a call; `about`: what it may hang with, of which one abandoned call at a time is enough."""
         try:
             with timed(name, self._measurements):
-                return await in_thread(function, deadline=deadline)
+                return await self._hanging.call(function, about=about, deadline=deadline)
         except TimeoutError as error:
             said = str(error) or f"libvirt did not answer within {deadline} s"
             raise HypervisorUnreachable(f"{said} ({name})") from None
@@ -239,10 +243,10 @@ class LibvirtHypervisor(Hypervisor):
         except Exception as error:  # such as the binding's, of a name that it can't pass on
             raise HypervisorError(f"{name}: {type(error).__name__}: {error}") from error
 
-    async def _find_out(self, function: Callable[[], T], otherwise: T) -> T:
+    async def _find_out(self, about: str, function: Callable[[], T], otherwise: T) -> T:
         """What is only good to know; without it libvirt still tells, later."""
         try:
-            return await self._call("finding out", function, deadline=_FINDING_OUT)
+            return await self._call("finding out", function, about=about, deadline=_FINDING_OUT)
         except HypervisorError as error:
             _logger.debug("not found out: %s", error)
             return otherwise
@@ -274,33 +278,37 @@ class LibvirtHypervisor(Hypervisor):
 
     def _hardware(self, uuid: str) -> Hardware | None:
         try:
-            domain = self._connection.get().lookupByUUIDString(uuid)
-            if not domain.isActive():
-                return None
-            found = hardware(domain.XMLDesc(0))
+            with self._connection.domain(uuid) as domain:
+                if not domain.isActive():
+                    return None
+                found = hardware(domain.XMLDesc(0))
+                return found.replace(disks=[_with_size(domain, each) for each in found.disks])
         except libvirt.libvirtError as error:
             if error.get_error_code() in _GONE:
                 return None
             raise
-        return found.replace(disks=[_with_size(domain, each) for each in found.disks])
 
     def _host_files(self) -> HostFiles | None:
         """Looked for once: the daemon logs each caller who only looks who it is."""
         return self._connection.once("files", lambda connection: host_files(connection.getURI()))
 
     def _dirty_rate(self, uuid: str) -> int | None:
-        connection = self._connection.get()
-        domain = connection.lookupByUUIDString(uuid)
-        ((_, found),) = connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
+        with self._connection.domain(uuid) as domain:
+            ((_, found),) = domain.connect().domainListGetStats(
+                [domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0
+            )
         return measured(found)
 
     def _look(self, known: Domain) -> Look:
         """Statistics before the state: a job that is gone between the two has left its mark on the state."""
-        domain = self._handle(known.uuid)
-        if domain is None:
-            return Look(domain=None, sample=None, busy=False)
-        job = outgoing(domain)
-        seen = _state_of(domain, known)
+        try:
+            with self._connection.domain(known.uuid) as domain:
+                job = outgoing(domain)
+                seen = _state_of(domain, known)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return Look(domain=None, sample=None, busy=False)
+            raise
         kind = libvirt.VIR_DOMAIN_JOB_NONE if job is None else job.get("type")
         runs = job is not None and kind == libvirt.VIR_DOMAIN_JOB_UNBOUNDED
         return Look(
@@ -309,25 +317,12 @@ class LibvirtHypervisor(Hypervisor):
             busy=kind != libvirt.VIR_DOMAIN_JOB_NONE,
         )
 
-    def _handle(self, uuid: str) -> libvirt.virDomain | None:
-        """The domain to ask again and again; None: it is not there."""
-        try:
-            return self._connection.once(uuid, lambda connection: connection.lookupByUUIDString(uuid))
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
-            raise
-
     def _migrate(self, uuid: str, request: StartRequest, flags: int = 0) -> None:
-        connection = self._connection.open()
-        try:
+        with self._connection.opened() as connection:
             domain = _known(connection, uuid)
             if flags & libvirt.VIR_MIGRATE_POSTCOPY_RESUME:
                 _check_interrupted(domain)
             domain.migrateToURI3(request.connect_uri, parameters_of(request), flags_of(request) | flags)
-        finally:
-            connection.close()
-            self._connection.forget(uuid)
 
     def _remember(self, uuid: str, statistics: Mapping[str, Any]) -> None:
         leaves = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT

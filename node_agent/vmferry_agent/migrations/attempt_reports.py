@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from vmferry_agent.decisions.convergence import Convergence
-from vmferry_agent.decisions.figures import progress
+from vmferry_agent.decisions.figures import progress, worth_telling
 from vmferry_agent.decisions.recovery import SILENT, Flow
 from vmferry_agent.hypervisor.port import Domain, Sample
 from vmferry_agent.migrations.source_status import GIVING_UP, SourceStatus
@@ -64,15 +64,17 @@ class AttemptReports:
         """How far it is."""
         if not self._giving_up:
             self._status.set(ConditionType.RUNNING, Status.TRUE, "Migrating", f"{self._name} is leaving")
-        self._status.advance(
-            progress(
-                sample,
-                elapsed=elapsed,
-                max_downtime=max_downtime,
-                before=self._status.progress,
-                in_post_copy=in_post_copy,
+        before = self._status.progress
+        if worth_telling(sample, elapsed=elapsed, max_downtime=max_downtime, before=before):
+            self._status.advance(
+                progress(
+                    sample,
+                    elapsed=elapsed,
+                    max_downtime=max_downtime,
+                    before=before,
+                    in_post_copy=in_post_copy,
+                )
             )
-        )
 
     def giving_up(self, limit: str) -> None:
         """That it is aborted for the limit that it has run into: no order tells that to who comes after."""

@@ -179,7 +179,8 @@ class Traces:
 
 def _append(line: _Line) -> None:
     """Write a line or nothing of it: half a line would make the whole recording unreadable."""
-    line.path.parent.mkdir(parents=True, exist_ok=True)
+    if line.first:
+        line.path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(line.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         size = os.fstat(descriptor).st_size

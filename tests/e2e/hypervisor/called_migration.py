@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 from vmferry_agent.hypervisor.port import Domain, HypervisorError, Look, Sample, StartRequest, StreamHeld
 from vmferry_api.migrations import VMState
@@ -41,9 +43,20 @@ def a_request(host: SessionHost, **asked: Any) -> StartRequest:
 
 def kill_qemu(guest: Guest, host: SessionHost) -> None:
     """Kill a guest's QEMU on a host, if it has one there."""
-    for process in guests_of(host.lab / "hosts" / host.name):
-        if f"guest={guest.name}," in " ".join(process.info["cmdline"]):
-            process.kill()
+    if process := qemu_of(guest, host):
+        process.kill()
+
+
+def qemu_of(guest: Guest, host: SessionHost) -> psutil.Process | None:
+    """A guest's QEMU on a host; None: it has none there."""
+    return next(
+        (
+            process
+            for process in guests_of(host.lab / "hosts" / host.name)
+            if f"guest={guest.name}," in " ".join(process.info["cmdline"])
+        ),
+        None,
+    )
 
 
 async def eventually(what: str, look: Callable[[], Any], holds: Callable[[Any], object]) -> Any:

@@ -1,16 +1,34 @@
 """News of migrations, and daemons that hang, die and come back."""
 
 import asyncio
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
-from called_migration import PATIENCE
+from called_migration import PATIENCE, eventually, qemu_of
 
-from vmferry_agent.hypervisor import libvirt_connection
+from vmferry_agent.hypervisor import libvirt_connection, libvirt_hypervisor
 from vmferry_agent.hypervisor.libvirt_hypervisor import CALL_DEADLINE, LibvirtHypervisor
 from vmferry_agent.hypervisor.port import HypervisorUnreachable, News
 from vmferry_api.migrations import VMState
 from vmferry_lab import processes
 from vmferry_lab.until import until
+
+MOST_REQUESTS = 5
+"""What a daemon serves at a time of one connection (`max_client_requests`)."""
+
+
+@contextmanager
+def suspended(processes):
+    """Stops processes, and lets them go on."""
+    stopped = list(processes)
+    try:
+        for each in stopped:
+            each.suspend()
+        yield
+    finally:
+        for each in stopped:
+            each.resume()
 
 
 class Ear:
@@ -45,14 +63,15 @@ async def test_news_of_passes_and_states_are_told_as_long_as_somebody_listens(ho
 
 async def test_news_are_heard_again_by_who_listens_when_the_daemon_is_back(hosts, source, start_guest):
     guest = start_guest()
+    domain = await source.find(guest.uuid)
     ear = Ear()
     with source.listen(guest.uuid, ear):
-        await source.find(guest.uuid)
+        await source.look(domain)
         hosts[0].kill_daemon()
         with pytest.raises(HypervisorUnreachable, match="Failed to connect socket"):
-            await source.find(guest.uuid)
+            await source.look(domain)
         hosts[0].start()
-        assert (await source.find(guest.uuid)).state == VMState.RUNNING
+        assert (await source.look(domain)).domain.state == VMState.RUNNING
         await source.suspend(guest.uuid)
         await ear.hears(News.STATE)
 
@@ -71,12 +90,36 @@ async def test_a_daemon_that_hangs_is_noticed_by_the_keepalive_and_serves_again_
     monkeypatch.setattr(libvirt_connection, "_KEEPALIVE", (1, 2))
     hypervisor = LibvirtHypervisor(hosts[0].uri)
     domain = await hypervisor.find(guest.uuid)
-    frozen.suspend()
-    async with asyncio.timeout(CALL_DEADLINE):
-        with pytest.raises(HypervisorUnreachable, match=r"keepalive timeout \(libvirt error 1\)"):
-            await hypervisor.look(domain)
-    frozen.resume()
-    assert (await hypervisor.look(domain)).domain == domain
+    with hypervisor.listen(guest.uuid, Ear()):
+        await hypervisor.look(domain)
+        frozen.suspend()
+        async with asyncio.timeout(CALL_DEADLINE):
+            with pytest.raises(HypervisorUnreachable, match=r"keepalive timeout \(libvirt error 1\)"):
+                await hypervisor.look(domain)
+        frozen.resume()
+        assert (await hypervisor.look(domain)).domain == domain
+
+
+async def test_qemus_that_hang_hold_up_nobody_else_and_are_not_asked_again_meanwhile(
+    hosts, source, start_guest, guest, monkeypatch
+):
+    hanging = [start_guest() for _ in range(MOST_REQUESTS + 1)]
+    monkeypatch.setattr(libvirt_hypervisor, "CALL_DEADLINE", 3.0)
+    with suspended(qemu_of(each, hosts[0]) for each in hanging):
+        for answer in ("did not answer within", "has not answered an earlier call yet"):
+            refusals = await asyncio.gather(
+                *(source.suspend(each.uuid) for each in hanging), return_exceptions=True
+            )
+            assert {type(each) for each in refusals} == {HypervisorUnreachable}
+            assert all(answer in str(each) for each in refusals)
+        await source.suspend(guest.uuid)
+        await source.resume(guest.uuid)
+    await eventually(
+        "a guest to be suspended",
+        partial(source.find, hanging[0].uuid),
+        lambda it: it.state == VMState.PAUSED,
+    )
+    await source.resume(hanging[0].uuid)
 
 
 async def test_a_source_s_daemon_that_dies_in_pre_copy_takes_the_migration_along_and_no_more(hosts, migrate):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from recorded_traces import samples
 from scripted_hypervisor import sample
 
-from vmferry_agent.decisions.figures import progress
+from vmferry_agent.decisions.figures import WITHIN_PASS, progress, worth_telling
 from vmferry_agent.decisions.outcome import GivenUp, ended, stronger
 from vmferry_agent.decisions.readiness import not_ready
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Sample
@@ -229,3 +229,29 @@ def test_only_the_first_pass_and_the_last_ones_are_told():
     """The first one tells how long a pass over all of the memory takes, which is what patience is measured by."""
     passes = told(*((number, 1000) for number in range(2, 40)))
     assert [number for number, _, _ in passes] == [2, *range(29, 40)]
+
+
+@pytest.mark.parametrize(
+    ("later", "changed", "tells"),
+    [
+        (1, {}, False),
+        (WITHIN_PASS.total_seconds(), {}, True),
+        (0, {"memory_pass": 3}, True),
+        (0, {"throttle": 20}, True),
+        (0, {"max_downtime": timedelta(seconds=1)}, True),
+        (0, {"remaining": 1, "transferred": 2}, False),
+    ],
+)
+def test_what_changes_within_a_pass_is_told_seldom_and_a_pass_or_what_was_set_at_once(later, changed, tells):
+    seen, granted = sample(memory_pass=2, needed=900), timedelta(seconds=0.5)
+    before = progress(
+        seen, elapsed=timedelta(seconds=10), max_downtime=granted, before=None, in_post_copy=False
+    )
+    now = dict(changed)
+    granted = now.pop("max_downtime", granted)
+    elapsed = timedelta(seconds=10 + later)
+    assert worth_telling(replace(seen, **now), elapsed=elapsed, max_downtime=granted, before=before) is tells
+
+
+def test_the_first_sample_is_told():
+    assert worth_telling(sample(needed=900), elapsed=timedelta(0), max_downtime=None, before=None)
