@@ -2,12 +2,22 @@
 
 import pytest
 
-from vmferry_lab.kubectl import Kubectl
+from vmferry_lab.kubectl import Kubectl, KubectlError
+from vmferry_lab.until import until
 
 
 @pytest.fixture(scope="module")
 def kubectl(control_plane):
-    return Kubectl(control_plane.kubeconfig())
+    made = Kubectl(control_plane.kubeconfig())
+
+    def explains():
+        try:
+            return made.run("explain", "vmmig") and made.run("explain", "migpol")
+        except KubectlError:
+            return False
+
+    until("the schemas of the CRDs to be published", explains, timeout=60)  # a moment after they can be used
+    return made
 
 
 @pytest.mark.parametrize(
