@@ -68,35 +68,33 @@ class Standstill:
 
     def after(self, need: Need) -> "Standstill":
         """What has been seen with one more look, in the second pass or a later one."""
-        if self.best is None:
-            return replace(
-                self, best=need.downtime, best_at=need.at, best_pass=need.memory_pass, recent=(need,)
-            )
+        if self.best is None or self._was_too_low(need):
+            first = replace(self, best=need.downtime, best_at=need.at, best_pass=need.memory_pass)
+            return replace(first, falling_at=None, recent=(need,))
         if not self.recent:
             return replace(self, recent=(need,))
         last = self.recent[-1]
         another = need.memory_pass != last.memory_pass
         seen = replace(
             self,
-            best=need.downtime if self._was_too_low(need) else self.best,
             recent=_within((*self.recent, need)),
             passed=last.downtime if another else self.passed,
             shown_pass=need.memory_pass - (another and _falls(need.alone, self.best)),
         )
-        if not _falls(need.downtime, seen.best):
+        if not _falls(need.downtime, self.best):
             return replace(seen, falling_at=None)
         last_above = last.at if self.falling_at is None else self.falling_at
         if self.falling_at is None:
             seen = replace(seen, falling_at=last_above, falling_pass=self.shown_pass)
         highest = max(each.downtime for each in seen.recent)
-        if need.at - seen.recent[0].at < LASTING or not _falls(highest, seen.best):
+        if need.at - seen.recent[0].at < LASTING or not _falls(highest, self.best):
             return seen
-        # of the pass before the last look's, since a pass' first look alone may show too little
-        passed = self.passed is None or _falls(max(highest, self.passed), seen.best)
-        return _fallen(seen, highest) if passed or need.at - last_above >= LONG else seen
+        # not what the last look's pass has needed: a pass' first look alone may show too little
+        waits = self.passed is not None and not _falls(self.passed, self.best)
+        return seen if waits and need.at - last_above < LONG else _fallen(seen, highest)
 
     def _was_too_low(self, need: Need) -> bool:
-        """Whether the very first best was: that of a guest's pause, or of another bandwidth."""
+        """Whether the very first best was that of a guest's pause, or of another bandwidth."""
         if self.best is None or self.longest_best is not None:
             return False
         return need.memory_pass < self.best_pass + MIN_PASSES and _falls(self.best, need.downtime, CLEAR)
