@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from github_markdown import anchor, with_blank_lines
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from github_markdown import anchor, with_blank_lines
 from repository import Repository
 
 _repository = Repository(Path(__file__).parents[2])

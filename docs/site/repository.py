@@ -1,6 +1,6 @@
 """Links from a page to what is in the repository but not among the docs: it comes along with the site."""
 
-import os.path
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -35,7 +35,9 @@ class Repository:
                     continue
                 if (self.root / path).is_dir():
                     found[place] = _listing(path, self._files(path))
-                    found |= {self.place(f"{path}/{name}"): self.root / path / name for name in self._files(path)}
+                    found |= {
+                        self.place(f"{path}/{name}"): self.root / path / name for name in self._files(path)
+                    }
                 else:
                     found[place] = self.root / path
                     waiting += [path] if path.endswith(".md") else []
@@ -54,8 +56,8 @@ class Repository:
             text: The text.
             page: Its path in the repository.
         """
-        here = os.path.dirname(self.place(page))  # noqa: PTH120 - a place, not a file
-        return self._links(text, page, lambda path: os.path.relpath(self.place(path), here or "."))
+        here = posixpath.dirname(self.place(page)) or "."
+        return self._links(text, page, lambda path: posixpath.relpath(self.place(path), here))
 
     def path_of(self, place: str) -> str:
         """The path in the repository of what the site has there."""
@@ -76,7 +78,7 @@ class Repository:
         """The text with each link that leads to something in the repository changed, by its path there."""
 
         def changed(match: re.Match[str]) -> str:
-            path = os.path.normpath(os.path.join(os.path.dirname(page), match["path"]))  # noqa: PTH118, PTH120
+            path = resolved(page, match["path"])
             inside = not path.startswith("..") and (self.root / path).exists()
             return change(path) if inside else match["path"]
 
@@ -84,6 +86,11 @@ class Repository:
 
     def _files(self, path: str) -> list[str]:
         return sorted(each.name for each in (self.root / path).iterdir() if each.is_file())
+
+
+def resolved(page: str, link: str) -> str:
+    """Where in the repository a link of a page leads; above it where it begins with `..`."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
 
 
 def _listing(path: str, names: Iterable[str]) -> str:

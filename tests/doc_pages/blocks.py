@@ -1,9 +1,9 @@
 """The blocks of commands on a page, and how each is known to work.
 
-A page whose first lines hold `<!-- run in a lab -->` or `<!-- run in a checkout -->` has its commands run, in order, by
-tests/e2e/test_docs.py: in a lab that is up, or where there is none yet. Else, or else for a single block, a comment
-before the block says why its commands are not run, `<!-- not run: needs two hosts -->`, or which test runs them,
-`<!-- run by tests/unit/cli/test_documentation.py -->`.
+A page with a line `<!-- run in a lab -->` or `<!-- run in a checkout -->` has its commands run, in order, by
+tests/e2e/test_docs.py: in a lab that is up, or where there is none yet. Else, and for single blocks, a comment
+before the block says why its commands are not run, `<!-- not run: needs two hosts -->`, or which test runs
+them, `<!-- run by tests/unit/cli/test_documentation.py -->`.
 """
 
 import re
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from github_markdown import parser
 from markdown_it.token import Token
+
+from github_markdown import parser
 
 _SHELLS = {"console", "sh", "bash", "shell"}
 _PROGRAMS = (
@@ -88,7 +89,7 @@ def _is_shell(token: Token) -> bool:
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """The commands of a block: after each `$ `, with what is shown of its output; without `$ ` the block as a whole."""
+    """The commands of a block, each with what is shown of its output; without any `$ ` it is one command."""
     lines = block.text.splitlines()
     if not any(line.startswith("$ ") for line in lines):
         yield Command(line=block.line, text=block.text)
@@ -106,7 +107,7 @@ def commands(block: Block) -> Iterator[Command]:
 
 
 def _end_of_command(lines: list[str], place: int) -> int:
-    """The first line after a command, which may go on after `\\` or hold a here-document."""
+    """The first line after a command, which may go on after a backslash or hold a here-document."""
     word = re.search(r"<<\s*'?(\w+)'?", lines[place])
     if word:
         return lines.index(word[1], place) + 1

@@ -1,14 +1,15 @@
 """What a page links to, and what of it is not there."""
 
-import os.path
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from urllib.parse import unquote, urlsplit
 
-from github_markdown import anchor, parser
 from markdown_it.token import Token
 
 from doc_pages import ROOT
+from github_markdown import anchor, parser
+from repository import resolved
 
 
 def dead_links(page: str) -> Iterator[str]:
@@ -17,7 +18,7 @@ def dead_links(page: str) -> Iterator[str]:
         parts = urlsplit(link)
         if parts.scheme or parts.netloc:
             continue
-        path = os.path.normpath(os.path.join(os.path.dirname(page), unquote(parts.path))) if parts.path else page
+        path = resolved(page, unquote(parts.path)) if parts.path else page
         if path.startswith("..") or not (ROOT / path).exists():
             yield f"{link}: there is no {path}"
         elif parts.fragment and parts.fragment not in anchors(path):
@@ -30,7 +31,7 @@ def anchors(page: str) -> set[str]:
         return set()
     tokens = parser().parse((ROOT / page).read_text())
     found: list[str] = []
-    for opening, inline in zip(tokens, tokens[1:], strict=False):
+    for opening, inline in pairwise(tokens):
         if opening.type == "heading_open":
             text = "".join(each.content for each in inline.children or [])
             found.append(anchor(text))

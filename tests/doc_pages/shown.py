@@ -22,7 +22,7 @@ def missing(shown: Sequence[str], said: str) -> str | None:
 
 
 def _find(wanted: str, lines: Sequence[str]) -> int | None:
-    pattern = ".*".join(re.escape(part) for part in wanted.split(_MORE))
+    pattern = ".*".join(re.escape(part) for part in re.split(rf" ?{_MORE} ?", wanted))
     return next((place for place, line in enumerate(lines) if re.fullmatch(pattern, line)), None)
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from doc_pages import ROOT, pages
 from doc_pages.blocks import Place, blocks, commands, place_of
 from doc_pages.shell import Shell
 from doc_pages.shown import missing
-
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.fixtures import new_lab
 from vmferry_lab.lab import Lab
@@ -34,7 +34,7 @@ def lab_of_docs() -> Iterator[Lab]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A directory with all that a checkout has, in which files may be written; its `.venv` is what runs this test."""
+    """A directory with all that a checkout has, in which files may be written, with this test's `.venv`."""
     directory = tmp_path / "vmferry"
     directory.mkdir()
     for each in ROOT.iterdir():
@@ -47,9 +47,7 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.mark.timeout(900)
 def test_the_demo_shows_what_readme_md_tells(tmp_path):
     command = [sys.executable, "-m", "vmferry_lab", "demo", "--dir", tmp_path / "demo"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
     (shown,) = (each.text for each in blocks("README.md", TEXTS["README.md"]) if each.test == _HERE)
     assert done.returncode == 0, done.stderr
     assert missing([line for line in shown.splitlines() if line.strip()], done.stdout) is None, done.stdout

@@ -1,6 +1,7 @@
 """Each block of commands that a page shows is run by a test, or says why not."""
 
 import pytest
+
 from doc_pages import ROOT, pages
 from doc_pages.blocks import Block, Command, Place, blocks, commands, place_of
 from doc_pages.shown import missing
@@ -12,7 +13,9 @@ BLOCKS = [block for page, text in TEXTS.items() for block in blocks(page, text)]
 @pytest.mark.parametrize("page", pages())
 def test_each_block_is_run_or_says_why_not(page):
     """See doc_pages/blocks.py for how to say it."""
-    unsaid = [each.line for each in BLOCKS if each.page == page and each.runs and place_of(TEXTS[page]) is None]
+    unsaid = [
+        each.line for each in BLOCKS if each.page == page and each.runs and place_of(TEXTS[page]) is None
+    ]
     assert unsaid == [], f"{page}: say how the commands in these lines are known to work"
 
 
@@ -21,7 +24,9 @@ def test_a_page_that_is_run_has_commands(page):
     assert [block for block in BLOCKS if block.page == page and block.runs]
 
 
-@pytest.mark.parametrize("block", [each for each in BLOCKS if each.test], ids=lambda each: f"{each.page}:{each.line}")
+@pytest.mark.parametrize(
+    "block", [each for each in BLOCKS if each.test], ids=lambda each: f"{each.page}:{each.line}"
+)
 def test_a_test_that_is_said_to_run_a_block_is_there_and_reads_its_page(block):
     assert block.page.rpartition("/")[2] in (ROOT / block.test).read_text()
 
@@ -64,6 +69,7 @@ def test_without_a_prompt_a_block_is_one_command():
         (["c", "a"], "a\nb\nc", "a"),
         (["a", "…", "c"], "a\nb\nc", None),
         (["a … d"], "a b c d", None),
+        (["a … d …"], "a d", None),
         (["db-1"], "db-2", "db-1"),
         (["v1 ─── x"], "v1 ───────── x", None),
         (["Succeeded"], "Failed", "Succeeded"),

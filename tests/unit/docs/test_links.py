@@ -1,6 +1,7 @@
 """No link of a page leads nowhere: neither to a page, nor to a heading, nor to a file of the repository."""
 
 import pytest
+
 from doc_pages import ROOT, links, pages
 
 

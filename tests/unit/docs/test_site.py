@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 
 import pytest
+
 from doc_pages import ROOT, pages
 from github_markdown import parser, with_blank_lines
 
@@ -56,6 +57,4 @@ def test_what_pages_link_to_in_the_repository_comes_along(site):
 
 def test_blank_lines_go_before_blocks_and_nowhere_else():
     text = "a\n- b\n  c\n- d\n\n```\n# e\n- f\n```\ng\n| h |\n|---|\n| i |\n"
-    assert with_blank_lines(text) == (
-        "a\n\n- b\n  c\n- d\n\n```\n# e\n- f\n```\ng\n\n| h |\n|---|\n| i |\n"
-    )
+    assert with_blank_lines(text) == ("a\n\n- b\n  c\n- d\n\n```\n# e\n- f\n```\ng\n\n| h |\n|---|\n| i |\n")
