@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 from github_markdown import anchor, with_blank_lines
@@ -22,10 +22,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what pages link to in the repository."""
     pages = [_repository.path_of(file.src_uri) for file in files.documentation_pages()]
     for place, what in _repository.outside(pages).items():
-        if isinstance(what, Path):
-            files.append(File.generated(config, place, abs_src_path=str(what)))
-        else:
-            files.append(File.generated(config, place, content=what))
+        source = {"abs_src_path": str(what)} if isinstance(what, Path) else {"content": what}
+        files.append(File.generated(config, place, inclusion=InclusionLevel.NOT_IN_NAV, **source))
     return files
 
 

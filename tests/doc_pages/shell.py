@@ -59,9 +59,8 @@ class Shell:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """End it and what it runs in the foreground; what it has started as a lab has sessions of its own."""
+        """End it and what it has started; a lab's processes have sessions of their own."""
         assert self._bash.stdin is not None
+        os.killpg(self._bash.pid, signal.SIGKILL)  # not reaped yet, so that it is no other's
         self._bash.stdin.close()
-        if self._bash.poll() is None:
-            os.killpg(self._bash.pid, signal.SIGTERM)
         self._bash.wait()
