@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from desired_parameters import desired
 from scripted_hypervisor import UUID, ScriptedHypervisor, domain, sample
-from source_setting import NOW, outcome
+from source_setting import NOW, MovedClock, outcome
 
+from vmferry_agent.decisions.standstill import LASTING
 from vmferry_agent.hypervisor.port import (
     HypervisorError,
     HypervisorUnreachable,
@@ -203,13 +204,18 @@ async def test_without_progress_the_agent_gives_up_by_itself(setting):
     assert done.attempts[-1].error.startswith("progressTimeout")
 
 
-async def test_stalling_is_reported_and_taken_back(setting):
-    it = setting()
+async def test_stalling_is_reported_and_taken_back_once_a_fall_has_lasted(setting):
+    clock = MovedClock()
+    it = setting(clock=clock)
     it.want(desired(stalling_limit=timedelta(milliseconds=1)))
     await it.reports(lambda status: stalling(status, "False"))
     it.hypervisor.job = sample(memory_pass=9)
     await it.reports(lambda status: stalling(status, "True"))
     it.hypervisor.job = sample(memory_pass=10, needed=500)
+    await it.looks()
+    assert stalling(it.reported, "True")
+    clock.go_on(LASTING)
+    it.hypervisor.job = sample(memory_pass=11, needed=500)
     await it.reports(lambda status: stalling(status, "False"))
 
 
