@@ -193,10 +193,17 @@ class SourceMigration:
             self._refuse(number, f"there is no domain {self._migration.spec.vm} any more")
             return
         with self._claim(domain) as free:
-            if not free or (await self._hypervisor.look(domain)).sample is not None:
-                self._refuse(number, _another(domain))
-            else:
+            if free and not await self._migrates(domain):
                 await self._begin(number, domain)
+            else:
+                self._refuse(number, _another(domain))
+
+    async def _migrates(self, domain: Domain) -> bool:
+        """Whether libvirt has a migration of it already."""
+        with told_if_slow(self._status.unreachable):
+            look = await self._hypervisor.look(domain)
+        self._status.see(look.domain)  # takes back that it does not answer
+        return look.sample is not None
 
     def _refuse(self, number: int, reason: str) -> None:
         """Say why an attempt can't be made now."""

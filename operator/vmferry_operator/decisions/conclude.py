@@ -20,6 +20,12 @@ RAN_ON_AFTER_SWITCH_OVER = "MigrationCanceled"
 """libvirt's reason for a source that was stopped for switching over and let run again; it keeps it."""
 _UNSETTLED = {Presence.UNKNOWN, Presence.HALF, Presence.FROZEN}
 
+IF_ANY_IS_LOST = (
+    "See which of the two is off, and fence it, before anything is destroyed or started. vmferry destroys and "
+    "starts nothing by itself"
+)
+"""What to do where neither of the two hosts that each have a half of a VM can be heard."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:

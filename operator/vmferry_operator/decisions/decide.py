@@ -23,6 +23,7 @@ from vmferry_operator.decisions.check import (
 )
 from vmferry_operator.decisions.cluster import Cluster
 from vmferry_operator.decisions.conclude import (
+    IF_ANY_IS_LOST,
     Conclusion,
     cancel_wanted,
     cancelled_by,
@@ -61,7 +62,7 @@ from vmferry_operator.decisions.silence import (
     silent_nodes,
 )
 from vmferry_operator.decisions.situations import in_post_copy, situation
-from vmferry_operator.decisions.wording import shortened
+from vmferry_operator.decisions.wording import LONGEST_MESSAGE, shortened
 
 OWN_FIELDS = (
     "observed_generation",
@@ -361,21 +362,27 @@ class _Reconcile:
         """Reconciling, or that it is stuck; when to look again whether the agents live."""
         last = last_report(self._migration, conclusion.awaits)
         reason, message = conclusion.reason, conclusion.message
-        silent = silent_nodes(self._migration, self._around.leases, now=self._now)
         look_again = None if last is None else last.overdue_at
         if last is not None and last.overdue_at <= self._now:
             reason = "AgentSilent"
             message = f"{message}; {last.words(self._around.leases, self._now)}{conclusion.if_silent}"
             look_again = self._now + LOOK_AT_LEASES
         elif conclusion.interrupted:
-            if silent:
-                reason = conclusion.reason if conclusion.stuck else "AgentSilent"
-                message = "; ".join([message, *(silence_of(node, self._around.leases) for node in silent)])
-                message += "".join(f". {if_lost(self._migration, node)}" for node in silent)
+            reason, message = self._with_silence(conclusion)
             look_again = self._now + LOOK_AT_LEASES
         type_ = ConditionType.STALLED if conclusion.stuck else ConditionType.RECONCILING
-        self._set(type_, Status.TRUE, reason, message)
+        self._set(type_, Status.TRUE, reason, shortened(message, LONGEST_MESSAGE))
         return look_again
+
+    def _with_silence(self, interrupted: Conclusion) -> tuple[str, str]:
+        """The reason and the message of an interruption, with the hosts that may be lost."""
+        leases = self._around.leases
+        silent = silent_nodes(self._migration, leases, now=self._now)
+        if not silent:
+            return interrupted.reason, interrupted.message
+        what_then = if_lost(self._migration, silent[0]) if len(silent) == 1 else IF_ANY_IS_LOST
+        told = "; ".join([interrupted.message, *(silence_of(node, leases) for node in silent)])
+        return interrupted.reason if interrupted.stuck else "AgentSilent", f"{told}. {what_then}"
 
     def _end(self, conclusion: Conclusion, selection: Selection | None) -> Decision:
         """Write the terminal phase."""

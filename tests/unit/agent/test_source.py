@@ -441,6 +441,28 @@ async def test_a_libvirt_that_hangs_before_the_start_is_told_before_it_is_given_
     assert (source.unreachable, source.message) == (False, None)
 
 
+async def test_a_vm_whose_qemu_hangs_as_it_is_to_start_is_told_and_starts_once_it_answers(
+    setting, monkeypatch
+):
+    monkeypatch.setattr(slow_answers, "SLOW", timedelta(milliseconds=50))
+    it = setting()
+    look, answers = it.hypervisor.look, asyncio.Event()
+
+    async def hang(vm):
+        await answers.wait()
+        return await look(vm)
+
+    it.hypervisor.look = hang
+    it.source._vm_facts.stop()
+    it.want(desired())
+    seen = await it.reports(lambda status: status.source and status.source.unreachable)
+    assert (seen.attempts, it.hypervisor.starts) == ([], [])
+    answers.set()
+    seen = await it.reports(lambda status: status.attempts and status.progress)
+    assert (seen.source.unreachable, seen.source.message) == (False, None)
+    assert seen.source.vm.state == VMState.RUNNING
+
+
 async def test_a_lost_connection_is_no_failure_while_the_job_goes_on(setting):
     it = setting()
     it.want(desired())

@@ -151,6 +151,26 @@ def test_of_a_target_lost_in_post_copy_both_sides_are_named_and_what_to_do_in_wh
     )
 
 
+def test_of_two_silent_hosts_neither_is_said_to_be_the_lost_one() -> None:
+    _, message = told(decided(CUT_OFF, at=99, known=leases(a=10, b=10)))
+    assert "the agent of node-a has been silent" in message
+    assert message.endswith(
+        "See which of the two is off, and fence it, before anything is destroyed or started. vmferry destroys and "
+        "starts nothing by itself"
+    )
+
+
+def test_names_as_long_as_they_may_be_do_not_make_a_message_that_the_api_refuses() -> None:
+    node = "n" * 251
+    lapsed = {f"{node}-{end}": AgentLease(renewed=NOW, lasts=timedelta(seconds=40)) for end in "ab"}
+    it = migration(CUT_OFF, vm="v" * 253, sourceNode=f"{node}-a", targetNode=f"{node}-b")
+    for known in (lapsed, {f"{node}-b": lapsed[f"{node}-b"]}):
+        around = Surroundings(policies=[], nodes=None, namespace_labels={}, leases=known)
+        reason, message = told(decide(it, around, now=after(99)))
+        assert reason == "AgentSilent"
+        assert len(message) <= 4096
+
+
 def test_tries_that_are_used_up_are_shouted_about_with_the_silent_agent() -> None:
     exhausted = CUT_OFF.replace(conditions=[INTERRUPTED.replace(reason=RECOVERY_EXHAUSTED)])
     reason, message = told(decided(exhausted, at=99, known=leases(b=10)), ConditionType.STALLED)
