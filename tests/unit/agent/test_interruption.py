@@ -33,6 +33,8 @@ LOST = HypervisorError("job 'migration in' failed in post-copy phase (libvirt er
 PATIENCE = 7
 """Seconds that a slow machine may take, beyond those that the test lets pass."""
 REFUSED = HypervisorError("unable to connect to server: No route to host (libvirt error 38)")
+DIES = HypervisorUnreachable("End of file while reading data: Input/output error (libvirt error 38)")
+"""What a target's daemon answers that dies of it (libvirt 11.2 and 11.3)."""
 
 
 def told(status: VMMigrationStatus) -> tuple[str, str] | None:
@@ -72,14 +74,15 @@ async def test_what_it_is_taken_up_with_is_where_the_target_is_now(it):
     assert it.hypervisor.starts[-1].connect_uri == "moved"
 
 
-async def test_tries_end_as_the_policy_says_and_an_edit_begins_them_again(it):
-    it.hypervisor.refuse["resume_post_copy"] = REFUSED
+@pytest.mark.parametrize("answer", [REFUSED, DIES])
+async def test_tries_end_as_the_policy_says_and_an_edit_begins_them_again(it, answer):
+    it.hypervisor.refuse["resume_post_copy"] = answer
     breaks(it)
     await it.reports(lambda status: status.recovery and status.recovery.error)
     assert told(it.reported) == ("True", "LinkLost")
     it.clock.go_on(10)
     seen = await it.reports(lambda status: told(status) == ("True", "RecoveryExhausted"))
-    assert (seen.recovery.tries, seen.recovery.error) == (2, str(REFUSED))
+    assert (seen.recovery.tries, seen.recovery.error) == (2, str(answer))
     it.clock.go_on(3600)
     await it.looks()
     assert len(it.hypervisor.starts) == 3
