@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from vmferry_api import FINALIZER
-from vmferry_api.conditions import Condition, ConditionType, Status, condition, find_condition
+from vmferry_api.conditions import (
+    AGENT_SILENT,
+    QUEUED,
+    RETRY_BACKOFF,
+    Condition,
+    ConditionType,
+    Status,
+    condition,
+    find_condition,
+)
 from vmferry_api.migrations import (
     AppliedPolicy,
     AttemptOutcome,
@@ -24,6 +33,7 @@ from vmferry_operator.decisions.check import (
 from vmferry_operator.decisions.cluster import Cluster
 from vmferry_operator.decisions.conclude import Conclusion, cancel_wanted, cancelled_by, conclude
 from vmferry_operator.decisions.forecast import forecast
+from vmferry_operator.decisions.one_word import in_one_word
 from vmferry_operator.decisions.plan import begin, plan
 from vmferry_operator.decisions.ready import (
     SILENCE,
@@ -52,6 +62,7 @@ from vmferry_operator.decisions.wording import shortened
 OWN_FIELDS = (
     "observed_generation",
     "phase",
+    "reason",
     "policy",
     "desired",
     "forecast",
@@ -123,7 +134,7 @@ def decide(migration: VMMigration, around: Surroundings, *, now: datetime) -> De
 
 def _over(migration: VMMigration, *, now: datetime) -> Decision:
     """Nothing more is decided of it; it may be time to delete it."""
-    own = own_part(migration.status)
+    own = _observed(own_part(migration.status), migration.metadata.generation)
     lives = migration.spec.ttl_after_finished
     ended = find_condition(own.conditions, ConditionType.COMPLETE)
     if lives is None or ended is None or migration.metadata.deletion_timestamp is not None:
@@ -132,6 +143,12 @@ def _over(migration: VMMigration, *, now: datetime) -> Decision:
     if left <= timedelta(0):
         return Decision(status=own, finalizer=False, check_again=None, delete=True)
     return Decision(status=own, finalizer=False, check_again=left)
+
+
+def _observed(own: VMMigrationStatus, generation: int) -> VMMigrationStatus:
+    """The same of this generation: an edit after the end changes nothing, and who waits must not wait for it."""
+    conditions = [each.replace(observed_generation=generation) for each in own.conditions]
+    return own.replace(observed_generation=generation, conditions=conditions)
 
 
 class _Reconcile:
@@ -226,7 +243,7 @@ class _Reconcile:
         if queue is not None:
             message = f"place {queue.position} in the queue: {queue.message}"
             check_again = self._now + LOOK_AT_QUEUE
-            waiting = Obstacle(reason="Queued", message=message, bounded=False, check_again=check_again)
+            waiting = Obstacle(reason=QUEUED, message=message, bounded=False, check_again=check_again)
             return self._wait(waiting, accepted, queue=queue)
         desired = begin(
             accepted.spec,
@@ -264,7 +281,7 @@ class _Reconcile:
         if failed is None or again is None or again.at <= self._now:
             return None
         message = f"{failed.message}; try {again.number} of {again.of} not before {again.at:%H:%M:%S} UTC"
-        return Obstacle(reason="RetryBackoff", message=message, bounded=False, check_again=again.at)
+        return Obstacle(reason=RETRY_BACKOFF, message=message, bounded=False, check_again=again.at)
 
     def _hosts_in_the_way(self, failed: Conclusion | None) -> Obstacle | None:
         """What the hosts still owe, told as conditions."""
@@ -336,7 +353,7 @@ class _Reconcile:
         last = last_report(self._migration, conclusion.awaits)
         if last is not None and last.overdue_at <= self._now:
             message = f"{conclusion.message}; {last.words}{conclusion.if_silent}"
-            self._set(ConditionType.RECONCILING, Status.TRUE, "AgentSilent", message)
+            self._set(ConditionType.RECONCILING, Status.TRUE, AGENT_SILENT, message)
             return None
         if conclusion.stuck:
             self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, conclusion.message)
@@ -380,7 +397,7 @@ class _Reconcile:
         node = self._migration.spec.target_node
         old = find_condition(self._old.conditions, ConditionType.TARGET_READY)
         if found is not None and found.of_target:
-            known = found.reason not in {"WaitingForAgent", "AgentSilent"}
+            known = found.reason not in {"WaitingForAgent", AGENT_SILENT}
             status = Status.FALSE if known else Status.UNKNOWN
             self._set(ConditionType.TARGET_READY, status, found.reason, found.message)
         elif self._old.target is not None and self._old.target.ready:
@@ -421,6 +438,7 @@ class _Reconcile:
             status=VMMigrationStatus(
                 observed_generation=self._migration.metadata.generation,
                 phase=phase,
+                reason=in_one_word(self._migration, phase, self._conditions),
                 policy=policy,
                 desired=rest.desired,
                 forecast=rest.forecast,
