@@ -10,6 +10,7 @@ import yaml
 
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.kubectl import Kubectl, KubectlError, kubectl_path
+from vmferry_lab.until import until
 
 CHECKOUT = Path(__file__).parents[2]
 GITOPS = CHECKOUT / "manifests" / "gitops"
@@ -54,6 +55,27 @@ def test_the_dry_runs_of_the_document_say_what_it_says(control_plane, kubectl, t
     assert run(control_plane, tmp_path, command) == (code, said_in_the_document(command))
     with pytest.raises(KubectlError, match="not found"):
         kubectl.run("get", "migpol", "db")
+
+
+def test_a_pipeline_needs_no_more_rights_than_the_document_says(control_plane, kubectl, tmp_path):
+    files_of_the_document(tmp_path)
+    said = re.search(r"A pipeline needs (.*) on `(\w+)`", DOCUMENT)
+    rule = {"apiGroups": ["vmferry.io"], "resources": [said[2]], "verbs": re.findall(r"`(\w+)`", said[1])}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "ci"}
+    about = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "ci"}}
+    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ci"}
+    kubectl.apply(
+        {**about, "kind": "ClusterRole", "rules": [rule]},
+        {**about, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [user]},
+    )
+
+    def applied():
+        command = "kubectl apply --as=ci --server-side --dry-run=server -f good.yaml"
+        return run(control_plane, tmp_path, command)[0] == 0
+
+    until("the rights to be in force", applied, timeout=30, interval=0.5)
+    for kind in ("clusterrolebinding", "clusterrole"):
+        kubectl.run("delete", kind, "ci")
 
 
 @pytest.mark.parametrize("how", [["--server-side"], []])

@@ -1,12 +1,19 @@
-"""docs/events.md and the code tell of the same events."""
+"""docs/events.md and docs/gitops.md tell of the events and the words that there are."""
 
 import re
 from pathlib import Path
 
+from hypothesis import given
+from scenarios import scenarios
+from test_whatever_happens import some
+from worlds import Scenario, World
+
 from vmferry_operator import event_recorder, event_series
 from vmferry_operator.decisions.events import ON_THE_POLICY, WARNINGS, Reason
 
-TEXT = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+TEXT = (DOCS / "events.md").read_text()
+WORDS = set(re.findall(r"`(\w+)`", (DOCS / "gitops.md").read_text()))
 ROW = re.compile(r"^\| `(\w+)` \| (Normal|Warning) \| (yes)? ?\| (.+) \| (.+) \|$", re.MULTILINE)
 ROWS = {reason: (type_, bool(policy), when, then) for reason, type_, policy, when, then in ROW.findall(TEXT)}
 
@@ -32,3 +39,10 @@ def test_the_bounds_are_told_as_they_are():
     assert f"every {event_series.UPDATE_EVERY.seconds} s" in TEXT
     assert (event_series.OVER_AFTER.seconds, "within six minutes" in TEXT) == (360, True)
     assert f"`{event_recorder.CONTROLLER}`" in TEXT
+
+
+@some
+@given(scenario=scenarios())
+def test_whatever_happens_the_word_for_it_is_explained(scenario: Scenario):
+    words = {look.after.status.reason for look in World(scenario).run(160).looks}
+    assert {word for word in words if not word.endswith("NotPossible")} <= WORDS
