@@ -26,6 +26,8 @@ class ConditionType(StrEnum):
     """The VM runs on the target and is gone from the source."""
     FAILED = "Failed"
     """True is bad: the migration ended and the VM did not move."""
+    READY = "Ready"
+    """For kstatus and Flux: a policy is in force, or can be (policies only)."""
     RECONCILING = "Reconciling"
     """For kstatus: work goes on; removed when it is over."""
     STALLED = "Stalled"
@@ -34,6 +36,18 @@ class ConditionType(StrEnum):
 
 RECOVERY_EXHAUSTED = "RecoveryExhausted"
 """The reason of PostCopyInterrupted once nothing more is tried."""
+
+# Reasons of Reconciling and Stalled that more than one place knows.
+MIGRATING = "Migrating"
+"""An attempt runs, in pre-copy."""
+QUEUED = "Queued"
+"""It waits for its turn."""
+RETRY_BACKOFF = "RetryBackoff"
+"""A try has failed, and the next one is not due yet."""
+AGENT_SILENT = "AgentSilent"
+"""An agent owes a report, and none comes."""
+VM_FROZEN = "VMFrozen"
+"""Half of a VM is left, and nothing that could send it the rest."""
 
 
 class Status(StrEnum):

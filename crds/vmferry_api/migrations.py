@@ -558,9 +558,17 @@ class VMMigrationStatus(ApiModel):
     """The operator, the source's agent and the target's agent each write their own fields, and no other."""
 
     observed_generation: int | None = Field(
-        default=None, description="The generation that the operator has acted on.", ge=0
+        default=None,
+        description="The generation that the operator has acted on; -1: it has not looked yet.",
+        ge=-1,
     )
     phase: Phase | None = Field(default=None, description="Where the migration stands.")
+    reason: str | None = Field(
+        default=None,
+        description="Why it stands there, in one CamelCase word, for people: the reason of the condition that "
+        "matters most just now. Programs read the conditions.",
+        max_length=64,
+    )
     policy: AppliedPolicy | None = Field(default=None, description="The policy in force, and why.")
     source: SourceReport | None = Field(default=None, description="The source agent's report.")
     target: TargetReport | None = Field(default=None, description="The target agent's report.")

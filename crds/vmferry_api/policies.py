@@ -621,11 +621,14 @@ class MigrationPolicyStatus(ApiModel):
     """What the operator says of the policy."""
 
     observed_generation: int | None = Field(
-        default=None, description="The generation that the rest was found for.", ge=0
+        default=None,
+        description="The generation that the rest was found for; -1: the operator has not looked yet.",
+        ge=-1,
     )
     conditions: list[Condition] = Field(
         default=[],
-        description="Accepted: the policy can be carried out by this version of the operator.",
+        description="Accepted: the policy can be carried out by this version of the operator. Ready says the "
+        "same, and Stalled, where it can't, as kstatus and Flux read them.",
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

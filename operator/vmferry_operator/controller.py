@@ -20,6 +20,7 @@ from vmferry_kube.leases import NAMESPACE
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.queues import WorkQueue
 from vmferry_kube.watching import Watch
+from vmferry_operator.event_recorder import EventRecorder
 from vmferry_operator.live_cluster import LiveCluster
 from vmferry_operator.migration_controller import MigrationController
 from vmferry_operator.policy_controller import PolicyController
@@ -51,6 +52,9 @@ class Controller:
         self._now = now
         self._migrations = Store(VMMigration, changed=self._migration_changed)
         self._policies = Store(MigrationPolicy, changed=self._policy_changed)
+        self._events = EventRecorder(
+            client, policy=lambda name: self._policies.get(ObjectKey("", name)), now=now
+        )
         self._cluster = LiveCluster(self._policies.all)
         self._wakes_others = False
         migrations = MigrationController(
@@ -79,6 +83,7 @@ class Controller:
     async def start(self) -> None:
         """Read everything, then follow it."""
         await self._list_all()
+        self._events.start()
         for watch in self._watches:
             watch.start()
         self._listing = asyncio.create_task(self._list_now_and_then(), name="list everything")
@@ -93,8 +98,10 @@ class Controller:
         await asyncio.gather(*(watch.stop() for watch in self._watches))
         await self._migration_queue.stop()
         await self._policy_queue.stop()
+        await self._events.stop()
 
     def _migration_changed(self, key: ObjectKey, old: VMMigration | None, new: VMMigration | None) -> None:
+        self._events.migration_changed(old, new)
         if new is None:
             self._migration_queue.forget(key)
         else:
@@ -115,6 +122,7 @@ class Controller:
     def _policy_changed(
         self, key: ObjectKey, old: MigrationPolicy | None, new: MigrationPolicy | None
     ) -> None:
+        self._events.policy_changed(old, new)
         if new is not None:
             self._policy_queue.add(key)
         if (old.spec if old else None) == (new.spec if new else None):

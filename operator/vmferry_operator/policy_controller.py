@@ -64,18 +64,19 @@ def policy_status(
     reason, message = "Accepted", "can be carried out"
     if policy.unreadable:
         reason, message = "Unreadable", unreadable_message(f"MigrationPolicy {name}", policy.unreadable)
-    accepted = condition(
-        policy.status.conditions,
-        ConditionType.ACCEPTED,
-        Status.of(reason == "Accepted"),
-        reason,
-        message,
-        now=now,
-        generation=generation,
-    )
+    holds = not policy.unreadable
+    told = {ConditionType.ACCEPTED: holds, ConditionType.READY: holds}
+    if not holds:  # for kstatus: no waiting mends it
+        told[ConditionType.STALLED] = True
+    conditions = [
+        condition(
+            policy.status.conditions, type_, Status.of(true), reason, message, now=now, generation=generation
+        )
+        for type_, true in told.items()
+    ]
     return MigrationPolicyStatus(
         observed_generation=generation,
-        conditions=[accepted],
+        conditions=conditions,
         active=sum(1 for each in migrations if _is_steered_by(each, name)),
     )
 

@@ -39,6 +39,29 @@ class Migration:
             raise
         return True
 
+    def events(self) -> list[dict[str, Any]]:
+        """The Events that tell of it, oldest first."""
+        found = self.api.list_namespaced_custom_object("events.k8s.io", "v1", NAMESPACE, "events")["items"]
+        mine = [
+            each
+            for each in found
+            if (each["regarding"]["kind"], each["regarding"]["name"]) == ("VMMigration", self.name)
+        ]
+        return sorted(mine, key=lambda each: each["eventTime"])
+
+    def tells(self, *reasons: str) -> list[dict[str, Any]]:
+        """All its Events, once those with these reasons are among them, in this order."""
+
+        def told() -> list[dict[str, Any]] | None:
+            found = self.events()
+            return (
+                found
+                if [each["reason"] for each in found if each["reason"] in reasons] == list(reasons)
+                else None
+            )
+
+        return until(f"{self.name}: {', '.join(reasons)}", told, timeout=PATIENCE, interval=0.2)
+
     def patch_spec(self, **spec: Any) -> None:
         """Change the spec as a user would."""
         self.api.patch_namespaced_custom_object(

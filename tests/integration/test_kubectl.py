@@ -48,7 +48,19 @@ def test_short_names_and_the_category_work(kubectl):
         ("migpol", ["NAME", "DEFAULT", "PRIORITY", "ACCEPTED", "ACTIVE", "AGE"]),
         (
             "vmmig",
-            ["NAME", "VM", "SOURCE", "TARGET", "POLICY", "PHASE", "PROGRESS", "STALLING", "DOWNTIME", "AGE"],
+            [
+                "NAME",
+                "VM",
+                "SOURCE",
+                "TARGET",
+                "POLICY",
+                "PHASE",
+                "REASON",
+                "PROGRESS",
+                "STALLING",
+                "DOWNTIME",
+                "AGE",
+            ],
         ),
     ],
 )

@@ -16,6 +16,7 @@ RIGHTS = {
         "migrationpolicies/status": {"patch"},
         "nodes": {"get"},
         "namespaces": {"get"},
+        "events.events.k8s.io": {"create", "patch"},
     },
 }
 RESOURCES = (
@@ -26,6 +27,8 @@ RESOURCES = (
     "nodes",
     "namespaces",
     "leases",
+    "events",
+    "events.events.k8s.io",
     "secrets",
 )
 

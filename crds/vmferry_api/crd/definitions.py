@@ -50,6 +50,11 @@ class Definition:
         return f"{self.plural}.{GROUP}"
 
 
+NOT_LOOKED_AT = {"observedGeneration": -1}
+"""The status that the API server gives a new object. kstatus takes one without observedGeneration for done, so
+that whoever applies it would go on at once (Flux's own kinds have the same default)."""
+
+
 def _condition(type_: str, of: str = "status") -> str:
     return f'.status.conditions[?(@.type=="{type_}")].{of}'
 
@@ -84,6 +89,7 @@ DEFINITIONS = (
             Column(name="Target", path=".spec.targetNode"),
             Column(name="Policy", path=".status.policy.name"),
             Column(name="Phase", path=".status.phase"),
+            Column(name="Reason", path=".status.reason", description="Why it is in that phase, in one word."),
             Column(name="Progress", path=".status.progress.percent", type="integer", description="Percent."),
             Column(name="Stalling", path=_condition("MigrationStalling")),
             Column(
@@ -161,7 +167,7 @@ def _object_schema(definition: Definition) -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural_schema(definition.spec),
-            "status": structural_schema(definition.status),
+            "status": structural_schema(definition.status) | {"default": NOT_LOOKED_AT},
         },
         **rules(*definition.kind.object_rules),
     }

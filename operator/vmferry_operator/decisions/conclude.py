@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-from vmferry_api.conditions import RECOVERY_EXHAUSTED, Condition, ConditionType, Status, find_condition
+from vmferry_api.conditions import (
+    MIGRATING,
+    RECOVERY_EXHAUSTED,
+    VM_FROZEN,
+    Condition,
+    ConditionType,
+    Status,
+    find_condition,
+)
 from vmferry_api.durations import format_duration
 from vmferry_api.migrations import (
     Attempt,
@@ -95,7 +103,7 @@ def _running(migration: VMMigration) -> Conclusion:
     message = f"{migration.spec.vm} is moving to {migration.spec.target_node}"
     if cancelled:
         message = f"waiting for the agent of {migration.spec.source_node} to abort: {cancelled_by(migration)}"
-    return Conclusion(phase=Phase.RUNNING, reason="Migrating", message=message, awaits=SOURCE_AGENT)
+    return Conclusion(phase=Phase.RUNNING, reason=MIGRATING, message=message, awaits=SOURCE_AGENT)
 
 
 def _interruption(migration: VMMigration) -> Condition | None:
@@ -285,7 +293,7 @@ class _End:
             left, lost = lost, left
         first = _fence_first(self._vm, lost=lost, left=left)
         message = f"{self._vm} stands still on {left} {first}. {self._remains}"
-        return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message, stuck=True)
+        return Conclusion(phase=Phase.POST_COPY, reason=VM_FROZEN, message=message, stuck=True)
 
     @property
     def _remains(self) -> str:

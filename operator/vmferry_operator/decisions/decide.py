@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from vmferry_api import FINALIZER
-from vmferry_api.conditions import Condition, ConditionType, Status, condition, find_condition
+from vmferry_api.conditions import (
+    AGENT_SILENT,
+    QUEUED,
+    RETRY_BACKOFF,
+    Condition,
+    ConditionType,
+    Status,
+    condition,
+    find_condition,
+)
 from vmferry_api.migrations import (
     AppliedPolicy,
     AttemptOutcome,
@@ -31,6 +40,7 @@ from vmferry_operator.decisions.conclude import (
     if_lost,
 )
 from vmferry_operator.decisions.forecast import forecast
+from vmferry_operator.decisions.one_word import in_one_word
 from vmferry_operator.decisions.plan import begin, plan
 from vmferry_operator.decisions.ready import (
     SILENCE,
@@ -67,6 +77,7 @@ from vmferry_operator.decisions.wording import LONGEST_MESSAGE, shortened
 OWN_FIELDS = (
     "observed_generation",
     "phase",
+    "reason",
     "policy",
     "desired",
     "forecast",
@@ -149,7 +160,7 @@ def decide(migration: VMMigration, around: Surroundings, *, now: datetime) -> De
 
 def _over(migration: VMMigration, *, now: datetime) -> Decision:
     """Nothing more is decided of it; it may be time to delete it."""
-    own = own_part(migration.status)
+    own = _observed(own_part(migration.status), migration.metadata.generation)
     lives = migration.spec.ttl_after_finished
     ended = find_condition(own.conditions, ConditionType.COMPLETE)
     if lives is None or ended is None or migration.metadata.deletion_timestamp is not None:
@@ -158,6 +169,12 @@ def _over(migration: VMMigration, *, now: datetime) -> Decision:
     if left <= timedelta(0):
         return Decision(status=own, finalizer=False, check_again=None, delete=True)
     return Decision(status=own, finalizer=False, check_again=left)
+
+
+def _observed(own: VMMigrationStatus, generation: int) -> VMMigrationStatus:
+    """The same of this generation: an edit after the end changes nothing, and who waits must not wait for it."""
+    conditions = [each.replace(observed_generation=generation) for each in own.conditions]
+    return own.replace(observed_generation=generation, conditions=conditions)
 
 
 class _Reconcile:
@@ -252,7 +269,7 @@ class _Reconcile:
         if queue is not None:
             message = f"place {queue.position} in the queue: {queue.message}"
             check_again = self._now + LOOK_AT_QUEUE
-            waiting = Obstacle(reason="Queued", message=message, bounded=False, check_again=check_again)
+            waiting = Obstacle(reason=QUEUED, message=message, bounded=False, check_again=check_again)
             return self._wait(waiting, accepted, queue=queue)
         desired = begin(
             accepted.spec,
@@ -290,7 +307,7 @@ class _Reconcile:
         if failed is None or again is None or again.at <= self._now:
             return None
         message = f"{failed.message}; try {again.number} of {again.of} not before {again.at:%H:%M:%S} UTC"
-        return Obstacle(reason="RetryBackoff", message=message, bounded=False, check_again=again.at)
+        return Obstacle(reason=RETRY_BACKOFF, message=message, bounded=False, check_again=again.at)
 
     def _hosts_in_the_way(self, failed: Conclusion | None) -> Obstacle | None:
         """What the hosts still owe, told as conditions."""
@@ -364,7 +381,7 @@ class _Reconcile:
         reason, message = conclusion.reason, conclusion.message
         look_again = None if last is None else last.overdue_at
         if last is not None and last.overdue_at <= self._now:
-            reason = "AgentSilent"
+            reason = AGENT_SILENT
             message = f"{message}; {last.words(self._around.leases, self._now)}{conclusion.if_silent}"
             look_again = self._now + LOOK_AT_LEASES
         elif conclusion.interrupted:
@@ -382,7 +399,7 @@ class _Reconcile:
             return interrupted.reason, interrupted.message
         what_then = if_lost(self._migration, silent[0]) if len(silent) == 1 else IF_ANY_IS_LOST
         told = "; ".join([interrupted.message, *(silence_of(node, leases) for node in silent)])
-        return interrupted.reason if interrupted.stuck else "AgentSilent", f"{told}. {what_then}"
+        return interrupted.reason if interrupted.stuck else AGENT_SILENT, f"{told}. {what_then}"
 
     def _end(self, conclusion: Conclusion, selection: Selection | None) -> Decision:
         """Write the terminal phase."""
@@ -420,7 +437,7 @@ class _Reconcile:
         node = self._migration.spec.target_node
         old = find_condition(self._old.conditions, ConditionType.TARGET_READY)
         if found is not None and found.of_target:
-            known = found.reason not in {"WaitingForAgent", "AgentSilent"}
+            known = found.reason not in {"WaitingForAgent", AGENT_SILENT}
             status = Status.FALSE if known else Status.UNKNOWN
             self._set(ConditionType.TARGET_READY, status, found.reason, found.message)
         elif self._old.target is not None and self._old.target.ready:
@@ -461,6 +478,7 @@ class _Reconcile:
             status=VMMigrationStatus(
                 observed_generation=self._migration.metadata.generation,
                 phase=phase,
+                reason=in_one_word(self._migration, phase, self._conditions),
                 policy=policy,
                 desired=rest.desired,
                 forecast=rest.forecast,

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from vmferry_api.conditions import ConditionType, Status, find_condition
+from vmferry_api.conditions import AGENT_SILENT, ConditionType, Status, find_condition
 from vmferry_api.migrations import Desired, SourceReport, TargetReport, VMMigration, VMState
 
 SILENCE = timedelta(seconds=10)
@@ -60,7 +60,7 @@ def not_begun(migration: VMMigration, desired: Desired, *, now: datetime) -> Obs
     if now - since < SILENCE:
         message = f"waiting for the agent of {node} to start it"
         return Obstacle(reason="Starting", message=message, since=since, check_again=since + SILENCE)
-    return Obstacle(reason="AgentSilent", message=_silent(node, since), since=since)
+    return Obstacle(reason=AGENT_SILENT, message=_silent(node, since), since=since)
 
 
 def waiting_since(migration: VMMigration, found: Obstacle, *, now: datetime) -> datetime | None:
@@ -144,7 +144,7 @@ def _no_answer(migration: VMMigration, node: str, *, of_target: bool, now: datet
         return Obstacle(
             reason="WaitingForAgent", message=message, of_target=of_target, check_again=since + SILENCE
         )
-    return Obstacle(reason="AgentSilent", message=_silent(node, since), of_target=of_target)
+    return Obstacle(reason=AGENT_SILENT, message=_silent(node, since), of_target=of_target)
 
 
 def _silent(node: str, since: datetime) -> str:

@@ -238,6 +238,10 @@ def test_tries_that_are_used_up_leave_it_paused_and_shouted_about_until_the_poli
         "vmferry.io", "v1alpha1", "migrationpolicies", seen.status.policy.name, more
     )
     assert_recovered(it, assert_runs_only_on)
+    story = it.migration.tells(
+        "PostCopyStarted", "RecoveryExhausted", "PolicyEdited", "PostCopyRecovered", "Migrated"
+    )
+    assert "PostCopyInterrupted" in [each["reason"] for each in story]
 
 
 def test_a_link_that_carries_too_little_is_told_from_a_guest_that_writes_too_much(

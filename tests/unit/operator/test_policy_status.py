@@ -3,6 +3,7 @@ from migrations_in_words import NOW, after, migration, policy
 
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import AppliedPolicy, Phase, VMMigration, VMMigrationStatus
+from vmferry_api.policies import MigrationPolicy
 from vmferry_operator.policy_controller import policy_status
 
 
@@ -36,6 +37,16 @@ def test_a_policy_that_can_t_be_read_any_more_is_told_so() -> None:
     assert accepted is not None
     assert (accepted.status, accepted.reason) == ("False", "Unreadable")
     assert "spec.timeout.base" in accepted.message
+
+
+def told(policy_: MigrationPolicy) -> dict[str, str]:
+    return {each.type: each.status for each in policy_status(policy_, [], now=NOW).conditions}
+
+
+def test_ready_and_stalled_say_the_same_to_flux() -> None:
+    assert told(policy()) == {"Accepted": "True", "Ready": "True"}
+    unreadable = policy().replace(unreadable=["spec.steps: no list"])
+    assert told(unreadable) == {"Accepted": "False", "Ready": "False", "Stalled": "True"}
 
 
 def test_only_migrations_that_it_steers_and_that_are_not_over_are_counted() -> None:

@@ -4,18 +4,14 @@ They are looked for in $KUBEBUILDER_ASSETS (setup-envtest's directory), then in 
 built into the cache; go.mod beside this file says which versions.
 """
 
-import fcntl
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmferry_lab.controlplane.binaries.building import Say, cache_directory, go_build, only_builder
 from vmferry_lab.controlplane.binaries.go import go_program
 from vmferry_lab.errors import LabError
 
@@ -27,10 +23,6 @@ _PACKAGES = {
     "kube-apiserver": f"{_KUBERNETES}/cmd/kube-apiserver",
     "kube-controller-manager": f"{_KUBERNETES}/cmd/kube-controller-manager",
 }
-_BUILD_TIMEOUT = 3600
-
-Say = Callable[[str], None]
-"""Tells the user how it goes."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +48,16 @@ def find_or_build(say: Say) -> Binaries:
     return Binaries(found["etcd"], found["kube-apiserver"], found["kube-controller-manager"])
 
 
-def cache_directory() -> Path:
-    """The lab's part of the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmferry-lab"
-
-
 def _build_missing(names: list[str], say: Say) -> Path:
     kubernetes, etcd = _version_of(_KUBERNETES), _version_of(_ETCD)
     cache = cache_directory() / f"kubernetes-{kubernetes}_etcd-{etcd}"
     cache.mkdir(parents=True, exist_ok=True)
-    with _only_builder(cache, say):
+    with only_builder(cache, "the control plane", say):
         to_build = [name for name in names if not (cache / name).is_file()]
         if to_build:
             say(f"building {', '.join(to_build)} from Go modules, once: about 6 minutes on 2 cores")
             _build(to_build, cache, kubernetes, say)
     return cache
-
-
-@contextmanager
-def _only_builder(cache: Path, say: Say) -> Iterator[None]:
-    """A second builder waits, and finds them built; the kernel lets go of the lock when its holder dies."""
-    with (cache / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process builds the control plane just now; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(names: list[str], cache: Path, kubernetes: str, say: Say) -> None:
@@ -99,23 +74,16 @@ def _build(names: list[str], cache: Path, kubernetes: str, say: Say) -> None:
     for number, name in enumerate(names, start=1):
         began = time.monotonic()
         say(f"  {number}/{len(names)} {name} …")
-        _run([str(go), "build", "-trimpath", "-ldflags", flags, "-o", name, _PACKAGES[name]], scratch)
+        try:
+            go_build(go, scratch, ["-ldflags", flags, "-o", name, _PACKAGES[name]])
+        except LabError as error:
+            raise LabError(
+                f"can't build the control plane: {error}; point KUBEBUILDER_ASSETS at a directory with etcd, "
+                "kube-apiserver and kube-controller-manager if you have them"
+            ) from error
         (scratch / name).replace(cache / name)
         say(f"  {number}/{len(names)} {name}: built in {time.monotonic() - began:.0f} s")
     shutil.rmtree(scratch)
-
-
-def _run(command: list[str], directory: Path) -> None:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    try:
-        subprocess.run(
-            command, cwd=directory, env=environment, check=True, timeout=_BUILD_TIMEOUT, stdout=sys.stderr
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        raise LabError(
-            f"can't build the control plane: {error}; point KUBEBUILDER_ASSETS at a directory with etcd, "
-            "kube-apiserver and kube-controller-manager if you have them"
-        ) from error
 
 
 def _version_of(module: str) -> str:

@@ -1,0 +1,258 @@
+"""Writes Events (events.k8s.io) of what happens to migrations and policies.
+
+It never keeps a decision waiting and never fails one: what can't be written is tried again for a while, then
+dropped and counted. Events are for people; nothing is decided by them, and status tells all that matters.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from datetime import datetime
+
+from kubernetes.aio.client import (
+    ApiClient,
+    ApiException,
+    EventsV1Api,
+    EventsV1Event,
+    EventsV1EventSeries,
+    V1ObjectMeta,
+    V1ObjectReference,
+)
+
+from vmferry_api import API_VERSION
+from vmferry_api.migrations import VMMigration
+from vmferry_api.policies import MigrationPolicy
+from vmferry_kube.backoff import Backoff
+from vmferry_kube.clients import REQUEST_TIMEOUT
+from vmferry_kube.errors import UnavailableError, asking
+from vmferry_operator.decisions.events import Event, event_of_policy, migration_events, policy_events
+from vmferry_operator.event_series import EventSeries, Regarding, Series
+
+_logger = logging.getLogger(__name__)
+
+CONTROLLER = "vmferry.io/operator"
+"""Who reports; `kubectl describe` shows it."""
+MOST_TRIES = 12
+"""So often one Event is tried before it is dropped (client-go's maxTriesPerEvent): some three minutes."""
+LAST_WORDS = 2.0
+"""Seconds for what still waits when the operator stops."""
+_LONGEST_NOTE = 1024
+"""Bytes, by the API server's rule."""
+_DEFAULT_NAMESPACE = "default"
+_NOT_FOUND = 404
+_CONFLICT = 409
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+class EventRecorder:
+    """Tells what happens.
+
+    Args:
+        client: The connection to the API server.
+        policy: Finds a policy by its name.
+        now: The time.
+        backoff: The delays between tries.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        policy: Callable[[str], MigrationPolicy | None],
+        now: Callable[[], datetime],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._api = EventsV1Api(client)
+        self._policy = policy
+        self._now = now
+        self._backoff = backoff or Backoff(first=0.5, most=30)
+        self._instance = os.environ.get("POD_NAME") or socket.gethostname()
+        self._series = EventSeries()
+        self._something_new = asyncio.Event()
+        self._drops_told = False
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def dropped(self) -> int:
+        """How many Events were dropped since the start."""
+        return self._series.dropped
+
+    def start(self) -> None:
+        """Begin to write; what was recorded before is written, too."""
+        self._worker = asyncio.create_task(self._work(), name="write events")
+
+    async def stop(self) -> None:
+        """Write what still waits, as far as that is soon done."""
+        if self._worker is None:
+            return
+        last_words = asyncio.create_task(self._flush(), name="write the last events")
+        self._worker.cancel()
+        await asyncio.wait({last_words}, timeout=LAST_WORDS)
+        last_words.cancel()
+        await asyncio.gather(self._worker, last_words, return_exceptions=True)
+
+    def migration_changed(self, before: VMMigration | None, after: VMMigration | None) -> None:
+        """Tell what has happened between two sightings; of the first one it is not known what is new."""
+        if before is None or after is None or before.metadata.uid != after.metadata.uid:
+            return
+        try:
+            events = migration_events(before, after)
+        except Exception:
+            _logger.exception("%s: no events", after.metadata.name)
+            return
+        if not events:
+            return
+        regarding, policy = _regarding("VMMigration", after), self._policy_of(after)
+        for event in events:
+            self._record(event, regarding)
+            told = event_of_policy(event, after)
+            if told is not None and policy is not None:
+                self._record(told, policy, related=regarding)
+
+    def policy_changed(self, before: MigrationPolicy | None, after: MigrationPolicy | None) -> None:
+        """The same of a policy itself."""
+        if before is None or after is None or before.metadata.uid != after.metadata.uid:
+            return
+        for event in policy_events(before, after):
+            self._record(event, _regarding("MigrationPolicy", after))
+
+    def _policy_of(self, migration: VMMigration) -> Regarding | None:
+        applied = migration.status.policy
+        policy = self._policy(applied.name) if applied is not None else None
+        return None if policy is None else _regarding("MigrationPolicy", policy)
+
+    def _record(self, event: Event, regarding: Regarding, *, related: Regarding | None = None) -> None:
+        taken = self._series.add(event, regarding, related=related, now=self._now())
+        if taken:
+            self._something_new.set()
+        else:
+            self._tell_drop(f"too many: {event.reason} of {regarding.kind} {regarding.name}")
+
+    async def _work(self) -> None:
+        while True:
+            self._something_new.clear()
+            await self._flush()
+            due = self._series.next_due()
+            delay = None if due is None else max(0.0, (due - self._now()).total_seconds())
+            try:
+                await asyncio.wait_for(self._something_new.wait(), delay)
+            except TimeoutError:
+                continue
+
+    async def _flush(self) -> None:
+        """Write all that is due."""
+        while (series := self._series.due(self._now())) is not None:
+            await self._write(series)
+
+    async def _write(self, series: Series) -> None:
+        """Write one, or drop it after too many tries."""
+        delays = iter(self._backoff)
+        why = ""
+        for _ in range(MOST_TRIES):
+            try:
+                count = await self._try(series)
+            except (ApiException, UnavailableError) as error:
+                why = _said(error)
+                if isinstance(error, ApiException) and error.status == _NOT_FOUND and series.exists:
+                    self._series.vanished(series)
+                elif isinstance(error, ApiException) and not _passes(error):
+                    break
+                else:
+                    await asyncio.sleep(next(delays))
+            else:
+                self._series.written(series, count, now=self._now())
+                return
+        self._series.refused(series)
+        self._tell_drop(f"{series.name}: {why}")
+
+    async def _try(self, series: Series) -> int:
+        """Create it, or bring its count up to date; the count that the API server has by then.
+
+        Raises:
+            UnavailableError: There was no answer.
+            kubernetes.aio.client.ApiException: Refused.
+        """
+        namespace, count = series.regarding.namespace or _DEFAULT_NAMESPACE, series.count
+        if series.exists:
+            with asking():
+                await self._api.patch_namespaced_event(
+                    series.name,
+                    namespace,
+                    {"series": _counted(series).to_dict()},
+                    _content_type=_MERGE_PATCH,
+                    _request_timeout=REQUEST_TIMEOUT,
+                )
+            return count
+        try:
+            with asking():
+                await self._api.create_namespaced_event(
+                    namespace, self._body(series, namespace), _request_timeout=REQUEST_TIMEOUT
+                )
+        except ApiException as error:
+            if error.status != _CONFLICT:
+                raise
+            return 1  # an earlier try has come through, and its answer not
+        return count
+
+    def _body(self, series: Series, namespace: str) -> EventsV1Event:
+        event = series.event
+        return EventsV1Event(
+            metadata=V1ObjectMeta(name=series.name, namespace=namespace),
+            event_time=series.first,
+            reporting_controller=CONTROLLER,
+            reporting_instance=self._instance,
+            type=event.type,
+            reason=event.reason,
+            action=event.action,
+            note=_cut(event.note),
+            regarding=_reference(series.regarding),
+            related=None if series.related is None else _reference(series.related),
+            series=None if series.count == 1 else _counted(series),
+        )
+
+    def _tell_drop(self, why: str) -> None:
+        """The first one is told, the others are counted."""
+        level = logging.DEBUG if self._drops_told else logging.WARNING
+        self._drops_told = True
+        _logger.log(level, "an Event is dropped, and others may be without a word: %s", why)
+
+
+def _regarding(kind: str, of: VMMigration | MigrationPolicy) -> Regarding:
+    metadata = of.metadata
+    return Regarding(kind=kind, namespace=metadata.namespace or "", name=metadata.name, uid=metadata.uid)
+
+
+def _reference(regarding: Regarding) -> V1ObjectReference:
+    return V1ObjectReference(
+        api_version=API_VERSION,
+        kind=regarding.kind,
+        namespace=regarding.namespace or None,
+        name=regarding.name,
+        uid=regarding.uid,
+    )
+
+
+def _counted(series: Series) -> EventsV1EventSeries:
+    return EventsV1EventSeries(count=series.count, last_observed_time=series.last)
+
+
+def _passes(error: ApiException) -> bool:
+    """Whether it may be taken another time."""
+    return error.status in {None, 0, _TOO_MANY_REQUESTS} or error.status >= _SERVER_ERROR
+
+
+def _cut(note: str) -> str:
+    """As much of it as the API server takes."""
+    if len(note.encode()) <= _LONGEST_NOTE:
+        return note
+    return note.encode()[: _LONGEST_NOTE - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ApiException):
+        return f"{error.status} {error.reason}"
+    return str(error)
