@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from kubernetes.aio.client import ApiClient
@@ -27,7 +26,7 @@ from vmferry_api.migrations import Phase, VMMigration
 from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
 from vmferry_kube.errors import ConflictError
 from vmferry_kube.leases import Lease
-from vmferry_kube.measuring import timed_write
+from vmferry_kube.measuring import Failure
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.watching import Watch
 
@@ -150,7 +149,11 @@ class Agent:
 
     def _reporter(self, manager: str, role: Callable[[], Role]) -> NewReporter:
         """Writes hold for the version last seen; what they return or run into is news of others' writes."""
-        writer = StatusWriter(self._client, manager=manager)
+
+        def tell(*, seconds: float, failure: Failure | None) -> None:
+            self._measurements.status_written(role().name, seconds=seconds, failure=failure)
+
+        writer = StatusWriter(self._client, manager=manager, tell=tell)
 
         def new(migration: VMMigration, gone: Callable[[], None]) -> Reporter:
             metadata = migration.metadata
@@ -159,8 +162,7 @@ class Agent:
                 version = role().version(metadata.uid) or metadata.resource_version
                 seen = metadata.replace(resource_version=version)
                 try:
-                    with timed_write(partial(self._measurements.status_written, role().name)):
-                        written = await writer.apply_migration(seen, dict(status))
+                    written = await writer.apply_migration(seen, dict(status))
                 except ConflictError as error:
                     role().seen(None, error.found)
                     raise

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from vmferry_agent.measurements import Measurements
 from vmferry_api.migrations import AttemptOutcome, Phase
+from vmferry_kube.measuring import Failure
 from vmferry_kube.metrics import WRITE_SECONDS, Registry
 
 _LIBVIRT_SECONDS = (0.002, 0.005, 0.02, 0.1, 0.5, 2, 5, 10, 30, 60, 300, 1800)
@@ -64,7 +65,7 @@ class Metrics(Measurements):
         )
         self._write_failures = registry.counter(
             "status_write_failures",
-            "Writes of status that failed and are tried again: conflict, unavailable or refused.",
+            "Writes of status that failed and are tried again.",
             "role",
             "reason",
         )
@@ -94,7 +95,7 @@ class Metrics(Measurements):
         self._connects.inc()
 
     @override
-    def status_written(self, role: str, *, seconds: float, failure: str | None) -> None:
+    def status_written(self, role: str, *, seconds: float, failure: Failure | None) -> None:
         self._writes.labels(role).observe(seconds)
         if failure is not None:
             self._write_failures.labels(role, failure).inc()
