@@ -1,16 +1,18 @@
 """vmferry itself in the lab: the operator, and one agent on each host, as processes."""
 
+import re
 import signal
 import sys
 from pathlib import Path
 
 from vmferry_lab import processes
-from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR, ControlPlane
+from vmferry_lab.controlplane.control_plane import AGENT, LOOPBACK, OPERATOR, ControlPlane
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.host import Host
 
 OPERATOR_NAME = "operator"
+_SERVES = re.compile(r"health and metrics at http://(\S+)")
 
 
 class Components:
@@ -40,6 +42,18 @@ class Components:
     def log(self, name: str) -> Path:
         """A component's log."""
         return self._lab / "logs" / f"{name}.log"
+
+    def health(self, name: str) -> str:
+        """Address and port where one that runs serves its health and metrics.
+
+        Raises:
+            LabError: It has not said so yet.
+        """
+        log = self.log(self._known(name))
+        said = _SERVES.findall(log.read_text()) if log.exists() else []
+        if not said:
+            raise LabError(f"{name} does not serve its health yet; see {log}")
+        return str(said[-1])
 
     def start(self, name: str) -> None:
         """Start one that does not run."""
@@ -78,18 +92,23 @@ class Components:
 
     def _command(self, name: str) -> list[str]:
         if name == OPERATOR_NAME:
-            return ["vmferry_operator"]
+            return ["vmferry_operator", *_health(LOOPBACK)]
         host = self._hosts[self._known(name)]
         addresses = ["--connect-uri", host.connect_uri, "--migration-uri", host.migration_uri]
         record = ["--record-traces", str(self.traces)]
-        health = ["--health-address", "127.0.0.1", "--health-port", "0"]  # its log tells which it is
         libvirt = ["--libvirt-uri", host.own_uri]
+        health = _health(host.health_address)
         return ["vmferry_agent", "run", "--node", host.name, *libvirt, *addresses, *record, *health]
 
     def _known(self, name: str) -> str:
         if name not in self.names:
             raise LabError(f"there is no component {name}; there are: {', '.join(self.names)}")
         return name
+
+
+def _health(address: str) -> list[str]:
+    """At any free port; the log tells which it is."""
+    return ["--health-address", address, "--health-port", "0"]
 
 
 def agent_name(node: str) -> str:
