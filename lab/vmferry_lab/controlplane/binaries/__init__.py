@@ -4,18 +4,17 @@ They are looked for in $KUBEBUILDER_ASSETS (setup-envtest's directory), then in 
 built into the cache; go.mod beside this file says which versions.
 """
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmferry_lab.cache import cache_directory, one_filler
 from vmferry_lab.controlplane.binaries.go import go_program
 from vmferry_lab.errors import LabError
 
@@ -56,33 +55,15 @@ def find_or_build(say: Say) -> Binaries:
     return Binaries(found["etcd"], found["kube-apiserver"], found["kube-controller-manager"])
 
 
-def cache_directory() -> Path:
-    """The lab's part of the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmferry-lab"
-
-
 def _build_missing(names: list[str], say: Say) -> Path:
     kubernetes, etcd = _version_of(_KUBERNETES), _version_of(_ETCD)
     cache = cache_directory() / f"kubernetes-{kubernetes}_etcd-{etcd}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with _only_builder(cache, say):
+    with one_filler(cache, "builds the control plane", say):
         to_build = [name for name in names if not (cache / name).is_file()]
         if to_build:
             say(f"building {', '.join(to_build)} from Go modules, once: about 6 minutes on 2 cores")
             _build(to_build, cache, kubernetes, say)
     return cache
-
-
-@contextmanager
-def _only_builder(cache: Path, say: Say) -> Iterator[None]:
-    """A second builder waits, and finds them built; the kernel lets go of the lock when its holder dies."""
-    with (cache / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process builds the control plane just now; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(names: list[str], cache: Path, kubernetes: str, say: Say) -> None:
