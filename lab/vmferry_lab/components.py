@@ -10,8 +10,10 @@ from vmferry_lab.controlplane.control_plane import AGENT, LOOPBACK, OPERATOR, Co
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.host import Host
+from vmferry_lab.until import until
 
 OPERATOR_NAME = "operator"
+_SERVING = 30.0
 _SERVES = re.compile(r"health and metrics at http://(\S+)")
 
 
@@ -44,15 +46,18 @@ class Components:
         return self._lab / "logs" / f"{name}.log"
 
     def health(self, name: str) -> str:
-        """Address and port where one that runs serves its health and metrics.
+        """Address and port where one that runs serves its health and metrics; waits until it has said so.
 
         Raises:
-            LabError: It has not said so yet.
+            LabError: It does not.
         """
         log = self.log(self._known(name))
-        said = _SERVES.findall(log.read_text()) if log.exists() else []
-        if not said:
-            raise LabError(f"{name} does not serve its health yet; see {log}")
+        try:
+            said = until(
+                f"{name} to serve its health", lambda: _SERVES.findall(log.read_text()), timeout=_SERVING
+            )
+        except (TimeoutError, OSError) as error:
+            raise LabError(f"{error}\n{processes.tail(log)}") from error
         return str(said[-1])
 
     def start(self, name: str) -> None:
