@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from vmferry_lab import processes
@@ -14,7 +15,9 @@ from vmferry_lab.until import until
 
 OPERATOR_NAME = "operator"
 _SERVING = 30.0
-_SERVES = re.compile(r"health and metrics at http://(\S+)")
+_ROUGHLY = 1.0
+"""Seconds by which the kernel's time of a process' start may be wrong."""
+_SERVES = re.compile(r"^(\S+) .*health and metrics at http://(\S+)", re.MULTILINE)
 
 
 class Components:
@@ -51,14 +54,22 @@ class Components:
         Raises:
             LabError: It does not.
         """
-        log = self.log(self._known(name))
         try:
-            said = until(
-                f"{name} to serve its health", lambda: _SERVES.findall(log.read_text()), timeout=_SERVING
-            )
-        except (TimeoutError, OSError) as error:
-            raise LabError(f"{error}\n{processes.tail(log)}") from error
-        return str(said[-1])
+            return until(f"{name} to serve its health", lambda: self._serves(name), timeout=_SERVING)
+        except TimeoutError as error:
+            raise LabError(f"{error}\n{processes.tail(self.log(name))}") from error
+
+    def _serves(self, name: str) -> str | None:
+        """What the process that runs now has said; earlier ones have written to the same log."""
+        began = min(
+            (each.create_time() for each in processes.of_component(self._lab, self._known(name))),
+            default=None,
+        )
+        if began is None or not self.log(name).exists():
+            return None
+        said = _SERVES.findall(self.log(name).read_text())
+        now = [address for at, address in said if datetime.fromisoformat(at).timestamp() > began - _ROUGHLY]
+        return now[-1] if now else None
 
     def start(self, name: str) -> None:
         """Start one that does not run."""

@@ -12,6 +12,7 @@ from resource_state_metrics import resources, series
 from vmferry_api import GROUP, VERSION
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import Phase
+from vmferry_lab.components import OPERATOR_NAME, agent_name
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.monitoring.prometheus import Prometheus
@@ -126,6 +127,32 @@ def test_prometheus_sees_a_real_run_as_the_objects_tell_it_and_every_expression_
     stuck.patch_spec(cancel=True)
     assert stuck.ends().status.phase == Phase.CANCELLED
     comes_to(prometheus, f'vmferry_operator_migrations_nothing_left{{policy="{hopeless}"}}', 0)
+
+
+@pytest.fixture
+def all_run_again(lab):
+    """Starts what was stopped after the test, whatever happened."""
+    yield
+    lab.components.start_all()
+
+
+@pytest.mark.usefixtures("all_run_again")
+def test_what_goes_wrong_is_seen_an_agent_that_is_gone_and_then_the_operator(
+    lab, prometheus, start_guest, policy, migrate
+):
+    migration = migrate(start_guest().name, policyRef={"name": policy(**HOPELESS)})
+    migration.passes(2)
+    lab.components.stop(agent_name("node-a"), kill=True)
+    comes_to(prometheus, 'up{job="vmferry-agent",node="node-a"}', 0)
+    comes_to(prometheus, 'sum(vmferry_operator_migrations_agent_silent{phase="Running"})', 1)
+    comes_to(prometheus, 'count(ALERTS{alertname="VMFerryAgentSilent",alertstate="pending"})', 1)
+    comes_to(prometheus, 'count(ALERTS{alertname="VMFerryAgentDown",alertstate="pending"})', 1)
+    lab.components.stop(OPERATOR_NAME)
+    comes_to(prometheus, 'count(ALERTS{alertname="VMFerryOperatorDown",alertstate="pending"})', 1)
+    lab.components.start_all()
+    prometheus.start(print)  # where they serve now
+    migration.patch_spec(cancel=True)
+    assert migration.ends().status.phase == Phase.CANCELLED
 
 
 def every_expression_works(prometheus):

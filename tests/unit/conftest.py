@@ -3,7 +3,9 @@
 import json
 import socket
 
+import click
 import pytest
+from click.testing import CliRunner
 
 
 @pytest.fixture
@@ -25,3 +27,27 @@ def hanging_api_server(tmp_path):
         }
         kubeconfig.write_text(json.dumps(content))
         yield kubeconfig
+
+
+@pytest.fixture
+def configuring(tmp_path):
+    """Makes what reads a command line, an environment and a file into a configuration of a process."""
+
+    def of(options, kind, file_name):
+        def configure(*flags, environment=None, file=None):
+            seen = []
+
+            @click.command()
+            @options
+            def command(**words):
+                seen.append(kind(**words))
+
+            if file is not None:
+                (tmp_path / file_name).write_text(file)
+                flags = ("--config", str(tmp_path / file_name), *flags)
+            result = CliRunner(env=environment).invoke(command, [*flags])
+            return seen[0] if seen else result.output.replace(str(tmp_path) + "/", "")
+
+        return configure
+
+    return of

@@ -1,31 +1,14 @@
 """The operator is configured by flags, environment and file alike."""
 
-import click
 import pytest
-from click.testing import CliRunner
 
 from vmferry_operator.configuration import Configuration, options
 
 
 @pytest.fixture
-def configured(tmp_path):
+def configured(configuring):
     """What a command line, an environment and a file come to; or what is said against them."""
-
-    def configure(*flags, environment=None, file=None):
-        seen = []
-
-        @click.command()
-        @options
-        def command(**words):
-            seen.append(Configuration(**words))
-
-        if file is not None:
-            (tmp_path / "operator.yaml").write_text(file)
-            flags = ("--config", str(tmp_path / "operator.yaml"), *flags)
-        result = CliRunner(env=environment).invoke(command, [*flags])
-        return seen[0] if seen else result.output
-
-    return configure
+    return configuring(options, Configuration, "operator.yaml")
 
 
 def test_nothing_must_be_given(configured):
