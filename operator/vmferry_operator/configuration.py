@@ -20,7 +20,7 @@ class Configuration:
 
 options = configured_by(
     option("--namespace", "Where the agents' Leases are.", default=NAMESPACE),
-    *health_options(8080),
+    *health_options(8081),
     *LOG_OPTIONS,
 )
 """Gives a command all options; they are the fields of a Configuration."""

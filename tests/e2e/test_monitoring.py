@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from asked_migration import PATIENCE
 
+from doc_pages import ROOT
+from doc_pages.blocks import blocks
 from monitoring_expressions import rules, selectors, shown
 from resource_state_metrics import resources, series
 from vmferry_api import GROUP, VERSION
@@ -181,11 +183,26 @@ def kube_state_metrics_would_see_it(api):
         assert wanted - found <= set(NOT_IN_THIS_RUN)
 
 
-RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
-ASKED = re.compile(
-    r"^    (kubectl (?:get (?!podmonitors|--raw)|auth ).+)$|`(kubectl patch [^`]+)`", re.MULTILINE
+RUNBOOKS = Path("docs") / "runbooks"
+PAGES = (
+    "VMFerryAgentCutOff.md",
+    "VMFerryAgentDown.md",
+    "VMFerryAgentSilent.md",
+    "VMFerryDeadlineWillBeMissed.md",
+    "VMFerryLibvirtFails.md",
+    "VMFerryMigrationNothingLeft.md",
+    "VMFerryMigrationsBlocked.md",
+    "VMFerryOperatorBlind.md",
+    "VMFerryOperatorDown.md",
+    "VMFerryPolicyFailing.md",
+    "VMFerryPolicyRefused.md",
+    "VMFerryPostCopyInterrupted.md",
+    "VMFerryQueueStuck.md",
+    "VMFerryReconcilesFail.md",
+    "VMFerryRevisionsLate.md",
+    "VMFerryStepsRefused.md",
+    "VMFerryVMNeedsPerson.md",
 )
-"""What runbooks would have one type, but for what needs the Prometheus Operator, or pods: the lab has neither."""
 PLACEHOLDERS = {
     "vmmig NAME -n NAMESPACE": "vmmig of-runbooks -n default",
     "vmferry-agent-NODE": "vmferry-agent-node-a",
@@ -193,15 +210,17 @@ PLACEHOLDERS = {
     "spec.nodeName=NODE": "spec.nodeName=node-a",
     "migpol POLICY": "migpol balanced",
 }
-COMMANDS = sorted(
-    {
-        command
-        for page in RUNBOOKS.glob("*.md")
-        for found in ASKED.findall(page.read_text())
-        for command in found
-        if command
-    }
-)
+_PATCH = re.compile(r"`(kubectl patch [^`]+)`")
+
+
+def shown_commands():
+    """What runbooks would have one type: the blocks that are marked so, line by line, and each patch."""
+    for page in PAGES:
+        text = (ROOT / RUNBOOKS / page).read_text()
+        for block in blocks(str(RUNBOOKS / page), text):
+            if block.test == "tests/e2e/test_monitoring.py":
+                yield from block.text.splitlines()
+        yield from _PATCH.findall(text)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +241,7 @@ def asked_for(lab, api):
 
 
 @pytest.mark.usefixtures("asked_for")
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(set(shown_commands())))
 def test_a_command_of_a_runbook_works(lab, command):
     environment = client_environment(lab.kubectl.kubeconfig)
     path = f"{kubectl_path().parent}:{environment['PATH']}"

@@ -15,7 +15,7 @@ def test_nothing_must_be_given(configured):
     assert configured() == Configuration(
         namespace="vmferry-system",
         health_address="0.0.0.0",
-        health_port=8080,
+        health_port=8081,
         log_format="text",
         verbose=False,
     )
