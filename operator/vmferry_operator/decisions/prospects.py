@@ -50,7 +50,9 @@ def prospects(migration: VMMigration, policy: MigrationPolicySpec, *, now: datet
     return Prospects(
         expected=_expected(forecast),
         nothing_left=stands.stalling_since is not None and not _will_end(stands, forecast) and not tries_on,
-        misses_deadline=_misses(_deadline(policy, desired, stands, attempt), forecast, tries_on, now),
+        misses_deadline=_misses(
+            _deadline(policy, desired, stands, attempt), forecast, tries_on=tries_on, now=now
+        ),
     )
 
 
@@ -115,7 +117,7 @@ def _deadline(
     return min(times, default=None)
 
 
-def _misses(at: datetime | None, forecast: Forecast | None, tries_on: bool, now: datetime) -> bool:  # noqa: FBT001
+def _misses(at: datetime | None, forecast: Forecast | None, *, tries_on: bool, now: datetime) -> bool:
     if at is None:
         return False
     if now >= at:
