@@ -38,7 +38,7 @@ bench: setup  ## what a decision costs; objectives against plain libvirt and oVi
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
-setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the control plane's binaries
+setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the binaries of control plane and Prometheus
 	$(BIN)/vmferry-lab binaries
 
 $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-packages

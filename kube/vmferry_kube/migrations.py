@@ -1,5 +1,7 @@
 """What is written to the API server: status by server-side apply, finalizers by JSON patch."""
 
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any
 
 from kubernetes.aio.client import (
@@ -14,6 +16,7 @@ from vmferry_api import API_VERSION, FINALIZER, GROUP, VERSION
 from vmferry_api.objects import ObjectMeta
 from vmferry_kube.clients import REQUEST_TIMEOUT
 from vmferry_kube.errors import ConflictError, asking
+from vmferry_kube.measuring import Tell, timed, untold
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
@@ -30,11 +33,13 @@ class StatusWriter:
         client: The connection.
         manager: The field manager. Each owner has its own, and sends all of its fields each time: what it no
             longer sends, the API server removes.
+        tell: Takes what each write took.
     """
 
-    def __init__(self, client: ApiClient, *, manager: str) -> None:
+    def __init__(self, client: ApiClient, *, manager: str, tell: Tell = untold) -> None:
         self._api = CustomObjectsApi(client)
         self._manager = manager
+        self._tell = tell
 
     async def apply_migration(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
         """Apply to a VMMigration; the object as it then is.
@@ -47,30 +52,25 @@ class StatusWriter:
             UnavailableError: There was no answer.
             kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status, 404: it is gone.
         """
-        try:
-            with asking():
-                result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
-                    **_place(metadata),
-                    body={
-                        "apiVersion": API_VERSION,
-                        "kind": "VMMigration",
-                        "metadata": _version_seen(metadata),
-                        "status": status,
-                    },
-                    field_manager=self._manager,
-                    force=True,
-                    _content_type=_APPLY,
-                    _request_timeout=REQUEST_TIMEOUT,
-                )
-        except ApiException as error:
-            if error.status == _CONFLICT:
-                await _must_be_as_seen(self._api, metadata)
-            raise
+        async with _writing(self._api, metadata, self._tell):
+            result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
+                **_place(metadata),
+                body={
+                    "apiVersion": API_VERSION,
+                    "kind": "VMMigration",
+                    "metadata": _version_seen(metadata),
+                    "status": status,
+                },
+                field_manager=self._manager,
+                force=True,
+                _content_type=_APPLY,
+                _request_timeout=REQUEST_TIMEOUT,
+            )
         return result
 
     async def apply_policy(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
         """Apply to a MigrationPolicy, whatever its version; otherwise as for a VMMigration."""
-        with asking():
+        with timed(self._tell), asking():
             result: dict[str, Any] = await self._api.patch_cluster_custom_object_status(
                 group=GROUP,
                 version=VERSION,
@@ -91,10 +91,16 @@ class StatusWriter:
 
 
 class FinalizerWriter:
-    """Puts the migration finalizer on objects and takes it off."""
+    """Puts the migration finalizer on objects and takes it off.
 
-    def __init__(self, client: ApiClient) -> None:
+    Args:
+        client: The connection.
+        tell: Takes what each write took.
+    """
+
+    def __init__(self, client: ApiClient, *, tell: Tell = untold) -> None:
         self._api = CustomObjectsApi(client)
+        self._tell = tell
 
     async def set(self, metadata: ObjectMeta, *, held: bool) -> dict[str, Any]:
         """Add or remove it; the object as it then is.
@@ -108,29 +114,30 @@ class FinalizerWriter:
         """
         others = [each for each in metadata.finalizers if each != FINALIZER]
         wanted = [*others, FINALIZER] if held else others
-        try:
-            with asking():
-                result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
-                    **_place(metadata),
-                    body=[
-                        _unchanged(metadata),
-                        {"op": "add", "path": "/metadata/finalizers", "value": wanted},
-                    ],
-                    _content_type=_JSON_PATCH,
-                    _request_timeout=REQUEST_TIMEOUT,
-                )
-        except ApiException as error:
-            if error.status in _TEST_FAILED:
-                await _must_be_as_seen(self._api, metadata)
-            raise
+        async with _writing(self._api, metadata, self._tell, changed=_TEST_FAILED):
+            result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
+                **_place(metadata),
+                body=[
+                    _unchanged(metadata),
+                    {"op": "add", "path": "/metadata/finalizers", "value": wanted},
+                ],
+                _content_type=_JSON_PATCH,
+                _request_timeout=REQUEST_TIMEOUT,
+            )
         return result
 
 
 class Remover:
-    """Deletes migrations."""
+    """Deletes migrations.
 
-    def __init__(self, client: ApiClient) -> None:
+    Args:
+        client: The connection.
+        tell: Takes what each deletion took.
+    """
+
+    def __init__(self, client: ApiClient, *, tell: Tell = untold) -> None:
         self._api = CustomObjectsApi(client)
+        self._tell = tell
 
     async def remove(self, metadata: ObjectMeta) -> None:
         """Delete this one; a namesake stays.
@@ -139,16 +146,38 @@ class Remover:
             UnavailableError: There was no answer.
             kubernetes.aio.client.ApiException: Refused; 404: it is gone already.
         """
+        async with _writing(self._api, metadata, self._tell):
+            await self._api.delete_namespaced_custom_object(
+                **_place(metadata),
+                body=V1DeleteOptions(preconditions=V1Preconditions(uid=metadata.uid)),
+                _request_timeout=REQUEST_TIMEOUT,
+            )
+
+
+@asynccontextmanager
+async def _writing(
+    api: CustomObjectsApi, seen: ObjectMeta, tell: Tell, *, changed: Collection[int] = (_CONFLICT,)
+) -> AsyncIterator[None]:
+    """Around a write to a migration that holds for what was seen.
+
+    Args:
+        api: The connection.
+        seen: The migration's, as it was seen.
+        tell: Takes what the write took.
+        changed: The refusals that may mean that the migration has changed.
+
+    Raises:
+        ConflictError: It has changed.
+        UnavailableError: There was no answer.
+        kubernetes.aio.client.ApiException: Refused.
+    """
+    with timed(tell):
         try:
             with asking():
-                await self._api.delete_namespaced_custom_object(
-                    **_place(metadata),
-                    body=V1DeleteOptions(preconditions=V1Preconditions(uid=metadata.uid)),
-                    _request_timeout=REQUEST_TIMEOUT,
-                )
+                yield
         except ApiException as error:
-            if error.status == _CONFLICT:
-                await _must_be_as_seen(self._api, metadata)
+            if error.status in changed:
+                await _must_be_as_seen(api, seen)
             raise
 
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.errors import ConflictError
+from vmferry_kube.measuring import Tell, timed, untold
 
 Key = TypeVar("Key")
 
@@ -40,14 +41,25 @@ class WorkQueue(Generic[Key]):
     Args:
         reconcile: The work; returns the delay after which to do it again, or None.
         concurrency: How many keys at once.
+        tell: Takes what each call took, and how it failed.
     """
 
     def __init__(
-        self, reconcile: Callable[[Key], Awaitable[timedelta | None]], *, concurrency: int = 16
+        self,
+        reconcile: Callable[[Key], Awaitable[timedelta | None]],
+        *,
+        concurrency: int = 16,
+        tell: Tell = untold,
     ) -> None:
         self._reconcile = reconcile
+        self._tell = tell
         self._slots = asyncio.Semaphore(concurrency)
         self._entries: dict[Key, _Entry] = {}
+
+    @property
+    def length(self) -> int:
+        """How many keys are worked on, or wait for that."""
+        return sum(entry.task is not None for entry in self._entries.values())
 
     def add(self, key: Key) -> None:
         """Reconcile the key soon."""
@@ -83,7 +95,8 @@ class WorkQueue(Generic[Key]):
         async with self._slots:
             delay: float | None
             try:
-                after = await self._reconcile(key)
+                with timed(self._tell):
+                    after = await self._reconcile(key)
                 delay = None if after is None else max(0.0, after.total_seconds())
                 entry.delays = iter(Backoff())
             except Exception as error:

@@ -68,7 +68,7 @@ class Watch:
         backoff: Backoff = Backoff(first=1, most=30),  # noqa: B008 - immutable
         spread: float = 0.0,
     ) -> None:
-        self._plural = plural
+        self.plural = plural
         self._seen = seen
         self._field_selector = field_selector
         self._backoff = backoff
@@ -99,7 +99,8 @@ class Watch:
     async def stop(self) -> None:
         """End, waiting a few seconds for kopf to close its connections."""
         self.end()
-        await asyncio.to_thread(self._thread.join, 5)
+        if self.lives:  # one that was never started can't be waited for
+            await asyncio.to_thread(self._thread.join, 5)
 
     def _run(self) -> None:
         delays = iter(self._backoff)
@@ -110,13 +111,13 @@ class Watch:
                 asyncio.run(self._operator())
             except BaseException as error:  # kopf lets a CancelledError out, too
                 why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-                _logger.debug("the watch of %s", self._plural, exc_info=error)
+                _logger.debug("the watch of %s", self.plural, exc_info=error)
             if time.monotonic() - began >= HEALTHY:
                 delays = iter(self._backoff)
             delay = next(delays)
             if self._stop.is_set():
                 return
-            _logger.warning("the watch of %s: %s; again in %.1f s", self._plural, why, delay)
+            _logger.warning("the watch of %s: %s; again in %.1f s", self.plural, why, delay)
             if self._stop.wait(delay):
                 return
 
@@ -124,7 +125,7 @@ class Watch:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._new_login())
 
-        @kopf.on.event(GROUP, VERSION, self._plural, registry=registry)
+        @kopf.on.event(GROUP, VERSION, self.plural, registry=registry)
         async def seen(event: kopf.RawEvent, **_: object) -> None:
             self.heard_at = datetime.now(UTC)
             if self._loop is not None:
@@ -192,7 +193,7 @@ class Watch:
         settings.networking.request_timeout = 30
         settings.watching.initial_streaming = True
         if self._field_selector:
-            settings.watching.field_selectors[GROUP, VERSION, self._plural] = self._field_selector
+            settings.watching.field_selectors[GROUP, VERSION, self.plural] = self._field_selector
         return settings
 
 

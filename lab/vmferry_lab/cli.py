@@ -28,6 +28,8 @@ from vmferry_lab.hosts.node import NodeHost
 from vmferry_lab.invocation import command_line
 from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.lab import Lab
+from vmferry_lab.monitoring.binaries import find_or_unpack
+from vmferry_lab.monitoring.prometheus import Prometheus
 from vmferry_lab.options import LabCommand, Quantity, directory_option
 
 DEMO_DIRECTORY = Path(tempfile.gettempdir()) / f"vmferry-demo-{os.getuid()}"
@@ -106,9 +108,19 @@ def env(lab: Lab) -> None:
 
 @main.command()
 def binaries() -> None:
-    """Build the control plane's programs, unless they are there."""
-    found = find_or_build(click.echo)
+    """Build the control plane's programs and unpack Prometheus, unless they are there."""
+    found, monitoring = find_or_build(click.echo), find_or_unpack(click.echo)
     click.echo(f"control plane: {found.apiserver.parent}")
+    click.echo(f"Prometheus: {monitoring.prometheus.parent}")
+
+
+@main.command()
+@click.pass_obj
+def monitor(lab: Lab) -> None:
+    """Start a Prometheus that scrapes operator and agents, with the rules of manifests/monitoring."""
+    prometheus = Prometheus(lab)
+    prometheus.start(click.echo)
+    click.echo(prometheus.url)
 
 
 @main.command()

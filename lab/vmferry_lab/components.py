@@ -1,16 +1,23 @@
 """vmferry itself in the lab: the operator, and one agent on each host, as processes."""
 
+import re
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from vmferry_lab import processes
-from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR, ControlPlane
+from vmferry_lab.controlplane.control_plane import AGENT, LOOPBACK, OPERATOR, ControlPlane
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.host import Host
+from vmferry_lab.until import until
 
 OPERATOR_NAME = "operator"
+_SERVING = 30.0
+_ROUGHLY = 1.0
+"""Seconds by which the kernel's time of a process' start may be wrong."""
+_SERVES = re.compile(r"^(\S+) .*health and metrics at http://(\S+)", re.MULTILINE)
 
 
 class Components:
@@ -40,6 +47,29 @@ class Components:
     def log(self, name: str) -> Path:
         """A component's log."""
         return self._lab / "logs" / f"{name}.log"
+
+    def health(self, name: str) -> str:
+        """Address and port where one that runs serves its health and metrics; waits until it has said so.
+
+        Raises:
+            LabError: It does not.
+        """
+        try:
+            return until(f"{name} to serve its health", lambda: self._serves(name), timeout=_SERVING)
+        except TimeoutError as error:
+            raise LabError(f"{error}\n{processes.tail(self.log(name))}") from error
+
+    def _serves(self, name: str) -> str | None:
+        """What the process that runs now has said; earlier ones have written to the same log."""
+        began = min(
+            (each.create_time() for each in processes.of_component(self._lab, self._known(name))),
+            default=None,
+        )
+        if began is None or not self.log(name).exists():
+            return None
+        said = _SERVES.findall(self.log(name).read_text())
+        now = [address for at, address in said if datetime.fromisoformat(at).timestamp() > began - _ROUGHLY]
+        return now[-1] if now else None
 
     def start(self, name: str) -> None:
         """Start one that does not run."""
@@ -78,18 +108,23 @@ class Components:
 
     def _command(self, name: str) -> list[str]:
         if name == OPERATOR_NAME:
-            return ["vmferry_operator"]
+            return ["vmferry_operator", *_health(LOOPBACK)]
         host = self._hosts[self._known(name)]
         addresses = ["--connect-uri", host.connect_uri, "--migration-uri", host.migration_uri]
         record = ["--record-traces", str(self.traces)]
-        health = ["--health-address", "127.0.0.1", "--health-port", "0"]  # its log tells which it is
         libvirt = ["--libvirt-uri", host.own_uri]
+        health = _health(host.health_address)
         return ["vmferry_agent", "run", "--node", host.name, *libvirt, *addresses, *record, *health]
 
     def _known(self, name: str) -> str:
         if name not in self.names:
             raise LabError(f"there is no component {name}; there are: {', '.join(self.names)}")
         return name
+
+
+def _health(address: str) -> list[str]:
+    """At any free port; the log tells which it is."""
+    return ["--health-address", address, "--health-port", "0"]
 
 
 def agent_name(node: str) -> str:

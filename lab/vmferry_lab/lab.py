@@ -41,7 +41,8 @@ _RECORD = "lab.json"
 _DAEMON = "libvirtd-"
 """Before a host's name: its daemon's."""
 _CHECKOUT = Path(__file__).parents[2]
-_MANIFESTS = _CHECKOUT / "manifests"
+MANIFESTS = _CHECKOUT / "manifests"
+"""What is applied to a cluster."""
 _CRDS = ("crd/migrationpolicies.vmferry.io", "crd/vmmigrations.vmferry.io")
 
 Say = Callable[[str], None]
@@ -274,11 +275,11 @@ class Lab:
     def _start_control_plane(self, binaries: Binaries, hosts: list[Host]) -> None:
         self.control_plane.start(binaries, api_address(hosts) or LOOPBACK)
         manifests = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.name}} for host in hosts]
-        self.kubectl.run("apply", "--server-side", "-k", str(_MANIFESTS / "base"))
+        self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "base"))
         if manifests:
             self.kubectl.apply(*manifests)
         self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
-        self.kubectl.run("apply", "--server-side", "-k", str(_MANIFESTS / "policies"))
+        self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "policies"))
 
     def _record(self) -> dict[str, Any]:
         path = self.directory / _RECORD

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, ApiException
+from kubernetes.aio.client import ApiClient
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import Hypervisor
@@ -25,8 +24,9 @@ from vmferry_agent.tallies import tally
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import Phase, VMMigration
 from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
-from vmferry_kube.errors import ConflictError, UnavailableError
+from vmferry_kube.errors import ConflictError
 from vmferry_kube.leases import Lease
+from vmferry_kube.measuring import Failure
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.watching import Watch
 
@@ -149,7 +149,11 @@ class Agent:
 
     def _reporter(self, manager: str, role: Callable[[], Role]) -> NewReporter:
         """Writes hold for the version last seen; what they return or run into is news of others' writes."""
-        writer = StatusWriter(self._client, manager=manager)
+
+        def tell(*, seconds: float, failure: Failure | None) -> None:
+            self._measurements.status_written(role().name, seconds=seconds, failure=failure)
+
+        writer = StatusWriter(self._client, manager=manager, tell=tell)
 
         def new(migration: VMMigration, gone: Callable[[], None]) -> Reporter:
             metadata = migration.metadata
@@ -157,17 +161,11 @@ class Agent:
             async def write(status: Mapping[str, Any]) -> None:
                 version = role().version(metadata.uid) or metadata.resource_version
                 seen = metadata.replace(resource_version=version)
-                began, failure = time.monotonic(), None
                 try:
                     written = await writer.apply_migration(seen, dict(status))
-                except (ConflictError, UnavailableError, ApiException) as error:
-                    failure = _failure(error)
-                    if isinstance(error, ConflictError):
-                        role().seen(None, error.found)
+                except ConflictError as error:
+                    role().seen(None, error.found)
                     raise
-                finally:
-                    seconds = time.monotonic() - began
-                    self._measurements.status_written(role().name, seconds=seconds, failure=failure)
                 role().seen(None, written)
 
             return Reporter(f"{metadata.namespace}/{metadata.name}", write, gone=gone)
@@ -195,16 +193,6 @@ class Agent:
             streams=self._streams,
             clock=self._clock,
         )
-
-
-def _failure(error: Exception) -> str:
-    match error:
-        case ConflictError():
-            return "conflict"
-        case UnavailableError():
-            return "unavailable"
-        case _:
-            return "refused"
 
 
 def _role_state(role: Role, watch: Watch) -> RoleState:

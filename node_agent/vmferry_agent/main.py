@@ -9,20 +9,20 @@ from typing import Any
 import click
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
-from prometheus_client import disable_created_metrics
 
 from vmferry_agent.agent import Agent
 from vmferry_agent.configuration import Configuration, options
 from vmferry_agent.decisions.preflight import Level
-from vmferry_agent.health import HealthServer, Reachability
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 from vmferry_agent.metrics import Metrics
 from vmferry_agent.migrations.target import Addresses
 from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.preflight import check as look
 from vmferry_agent.preflight import log_libvirt
+from vmferry_agent.reachability import Reachability
 from vmferry_agent.signals import Signals, leave
 from vmferry_kube.clients import connect
+from vmferry_kube.health import HealthServer
 from vmferry_kube.leases import Lease, agent_lease_name
 from vmferry_kube.logs import log_to_stderr
 
@@ -73,7 +73,6 @@ async def _run(configuration: Configuration) -> None:
 
 
 async def _serve(configuration: Configuration, client: ApiClient, signals: Signals) -> None:
-    disable_created_metrics()  # type: ignore[no-untyped-call] # one more series for each that nobody asks for
     metrics = Metrics()
     hypervisor = LibvirtHypervisor(configuration.libvirt_uri, metrics)
     agent = Agent(

@@ -1,6 +1,7 @@
 """What the agent tells of its own work; who counts it is behind this port."""
 
 from vmferry_api.migrations import AttemptOutcome
+from vmferry_kube.measuring import Failure
 
 
 class Measurements:
@@ -18,13 +19,13 @@ class Measurements:
     def libvirt_connected(self) -> None:
         """A connection to libvirt for short calls was opened."""
 
-    def status_written(self, role: str, *, seconds: float, failure: str | None) -> None:
+    def status_written(self, role: str, *, seconds: float, failure: Failure | None) -> None:
         """A write of a migration's status has ended.
 
         Args:
             role: The agent's role in the migration.
             seconds: What it took.
-            failure: conflict, unavailable or refused; None: it was written.
+            failure: How it failed; None: it was written.
         """
 
     def attempt_ended(self, outcome: AttemptOutcome) -> None:

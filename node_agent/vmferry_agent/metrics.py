@@ -1,21 +1,19 @@
-"""The agent's metrics, as Prometheus scrapes them. No label is a VM's or a migration's name: those never end."""
+"""The agent's metrics."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import Metric
 from typing_extensions import override
 
 from vmferry_agent.measurements import Measurements
 from vmferry_api.migrations import AttemptOutcome, Phase
+from vmferry_kube.measuring import Failure
+from vmferry_kube.metrics import WRITE_SECONDS, Registry
 
-_PREFIX = "vmferry_agent"
 _LIBVIRT_SECONDS = (0.002, 0.005, 0.02, 0.1, 0.5, 2, 5, 10, 30, 60, 300, 1800)
 """Most take 1.5 ms; any may wait 30 s for a domain's job lock; migrateToURI3 lasts as long as the migration."""
-_WRITE_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,40 +45,32 @@ class Metrics(Measurements):
     """Counts what happens, in a registry of its own; what is, it asks for at each scrape."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._calls = Histogram(
-            "libvirt_call_duration_seconds",
-            "Calls of libvirt, by name.",
-            ["call"],
-            namespace=_PREFIX,
-            buckets=_LIBVIRT_SECONDS,
-            registry=self._registry,
+        self._registry = registry = Registry("vmferry_agent")
+        self._calls = registry.histogram(
+            "libvirt_call_duration_seconds", "Calls of libvirt, by name.", "call", buckets=_LIBVIRT_SECONDS
         )
-        self._call_errors = self._counter(
+        self._call_errors = registry.counter(
             "libvirt_call_errors",
             "Calls of libvirt that failed, by libvirt's number of the error (libvirt/virterror.h) or `deadline`.",
             "code",
         )
-        self._connects = self._counter(
+        self._connects = registry.counter(
             "libvirt_connects", "Connections opened for short calls; more than one means reconnects."
         )
-        self._writes = Histogram(
+        self._writes = registry.histogram(
             "status_write_duration_seconds",
             "Writes of migrations' status to the API server.",
-            ["role"],
-            namespace=_PREFIX,
-            buckets=_WRITE_SECONDS,
-            registry=self._registry,
+            "role",
+            buckets=WRITE_SECONDS,
         )
-        self._write_failures = self._counter(
+        self._write_failures = registry.counter(
             "status_write_failures",
-            "Writes of status that failed and are tried again: conflict, unavailable or refused.",
+            "Writes of status that failed and are tried again.",
             "role",
             "reason",
         )
-        self._attempts = self._counter("attempts_ended", "Attempts from this node, by outcome.", "outcome")
-        self._interruptions = self._counter(
+        self._attempts = registry.counter("attempts_ended", "Attempts from this node, by outcome.", "outcome")
+        self._interruptions = registry.counter(
             "post_copy_interruptions", "Interrupted post-copies of VMs from this node."
         )
         for outcome in AttemptOutcome:
@@ -88,11 +78,11 @@ class Metrics(Measurements):
 
     def follow(self, state: Callable[[], AgentState]) -> None:
         """Ask this for what is, at each scrape."""
-        self._registry.register(_State(state))
+        self._registry.at_each_scrape(lambda: self._families(state()))
 
     def text(self) -> bytes:
         """All of them, in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return self._registry.text()
 
     @override
     def libvirt_called(self, name: str, *, seconds: float, error: str | None) -> None:
@@ -105,7 +95,7 @@ class Metrics(Measurements):
         self._connects.inc()
 
     @override
-    def status_written(self, role: str, *, seconds: float, failure: str | None) -> None:
+    def status_written(self, role: str, *, seconds: float, failure: Failure | None) -> None:
         self._writes.labels(role).observe(seconds)
         if failure is not None:
             self._write_failures.labels(role, failure).inc()
@@ -118,30 +108,18 @@ class Metrics(Measurements):
     def post_copy_interrupted(self) -> None:
         self._interruptions.inc()
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(name, documentation, labels, namespace=_PREFIX, registry=self._registry)
-
-
-class _State(Collector):
-    """Gauges of what is."""
-
-    def __init__(self, state: Callable[[], AgentState]) -> None:
-        self._state = state
-
-    @override
-    def collect(self) -> Iterable[Metric]:
-        state = self._state()
-        migrations = _gauge(
+    def _families(self, state: AgentState) -> Iterable[Metric]:
+        """Gauges of what is."""
+        gauge = self._registry.gauge_family
+        migrations = gauge(
             "migrations", "Migrations that this agent works on, by the operator's phase.", "role", "phase"
         )
-        stalling = _gauge("migrations_stalling", "Migrations that report MigrationStalling.", "role")
-        waiting = _gauge("status_writes_waiting", "Migrations with a change that is not written yet.", "role")
-        begun = CounterMetricFamily(
-            f"{_PREFIX}_watch_streams_begun",
-            "Streams of the watch; more than one means it was lost.",
-            labels=["role"],
+        stalling = gauge("migrations_stalling", "Migrations that report MigrationStalling.", "role")
+        waiting = gauge("status_writes_waiting", "Migrations with a change that is not written yet.", "role")
+        begun = self._registry.counter_family(
+            "watch_streams_begun", "Streams of the watch; more than one means it was lost.", "role"
         )
-        heard = _gauge("watch_heard_timestamp_seconds", "When the API server last told of anything.", "role")
+        heard = gauge("watch_heard_timestamp_seconds", "When the API server last told of anything.", "role")
         for role in state.roles:
             phases = list(role.phases)
             for phase in Phase:
@@ -153,11 +131,7 @@ class _State(Collector):
             if role.heard_at is not None:
                 heard.add_metric([role.name], role.heard_at.timestamp())
         yield from (migrations, stalling, waiting, begun, heard)
-        renewed = _gauge("lease_renewed_timestamp_seconds", "When this node's Lease was last renewed.")
+        renewed = gauge("lease_renewed_timestamp_seconds", "When this node's Lease was last renewed.")
         if state.lease_renewed_at is not None:
             renewed.add_metric([], state.lease_renewed_at.timestamp())
         yield renewed
-
-
-def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{_PREFIX}_{name}", documentation, labels=labels)

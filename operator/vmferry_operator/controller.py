@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from kubernetes.aio.client import ApiClient, CustomObjectsApi
@@ -21,10 +22,14 @@ from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.queues import WorkQueue
 from vmferry_kube.watching import Watch
 from vmferry_operator.event_recorder import EventRecorder
+from vmferry_operator.gauges import OperatorState, WatchState
 from vmferry_operator.live_cluster import LiveCluster
+from vmferry_operator.measurements import UNMEASURED, Measurements
 from vmferry_operator.migration_controller import MigrationController
 from vmferry_operator.policy_controller import PolicyController
+from vmferry_operator.standing import standing
 from vmferry_operator.store import Store
+from vmferry_operator.tallies import tally
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +44,7 @@ class Controller:
         client: The connection to the API server.
         now: The time.
         namespace: Where the agents' Leases are.
+        measurements: Told of what happens.
     """
 
     def __init__(
@@ -47,9 +53,11 @@ class Controller:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         namespace: str = NAMESPACE,
+        measurements: Measurements = UNMEASURED,
     ) -> None:
         self._objects = CustomObjectsApi(client)
         self._now = now
+        self._measurements = measurements
         self._migrations = Store(VMMigration, changed=self._migration_changed)
         self._policies = Store(MigrationPolicy, changed=self._policy_changed)
         self._events = EventRecorder(
@@ -65,20 +73,23 @@ class Controller:
             cluster=self._cluster.now,
             now=now,
             namespace=namespace,
+            measurements=measurements,
         )
         policies = PolicyController(
-            StatusWriter(client, manager=OPERATOR),
+            StatusWriter(client, manager=OPERATOR, tell=partial(measurements.written, "policy_status")),
             migrations=self._migrations,
             policies=self._policies,
             now=now,
         )
-        self._migration_queue = WorkQueue(migrations.reconcile)
-        self._policy_queue = WorkQueue(policies.reconcile)
+        reconciled = measurements.reconciled
+        self._migration_queue = WorkQueue(migrations.reconcile, tell=partial(reconciled, "VMMigration"))
+        self._policy_queue = WorkQueue(policies.reconcile, tell=partial(reconciled, "MigrationPolicy"))
         self._watches = [
             Watch(plural="migrationpolicies", seen=self._policies.seen),
             Watch(plural="vmmigrations", seen=self._migrations.seen),
         ]
         self._listing: asyncio.Task[None] | None = None
+        self._listed_at: datetime | None = None
 
     async def start(self) -> None:
         """Read everything, then follow it."""
@@ -100,8 +111,46 @@ class Controller:
         await self._policy_queue.stop()
         await self._events.stop()
 
+    @property
+    def dead(self) -> Sequence[str]:
+        """What should run in this process and does not."""
+        if self._listing is None:
+            return []
+        dead = [f"the watch of {watch.plural} has died" for watch in self._watches if not watch.lives]
+        return [*dead, "nothing is listed any more"] if self._listing.done() else dead
+
+    @property
+    def unheard(self) -> Sequence[str]:
+        """What the API server has not told yet."""
+        if self._listing is None:
+            return ["the API server has not listed all migrations and policies yet"]
+        return [
+            f"the watch of {watch.plural} has not begun" for watch in self._watches if not watch.streams_begun
+        ]
+
+    @property
+    def state(self) -> OperatorState:
+        """How it stands."""
+        policies = self._policies.all()
+        queues = (self._policy_queue, self._migration_queue)
+        return OperatorState(
+            standing=standing(self._migrations.all(), policies, now=self._now()),
+            policies=[policy.metadata.name for policy in policies],
+            watches={
+                kind: WatchState(
+                    streams_begun=watch.streams_begun, heard_at=watch.heard_at, queued=queue.length
+                )
+                for kind, watch, queue in zip(
+                    ("MigrationPolicy", "VMMigration"), self._watches, queues, strict=True
+                )
+            },
+            listed_at=self._listed_at,
+        )
+
     def _migration_changed(self, key: ObjectKey, old: VMMigration | None, new: VMMigration | None) -> None:
         self._events.migration_changed(old, new)
+        if old is not None and new is not None and old.metadata.uid == new.metadata.uid:
+            tally(old, new, self._measurements, at=self._now())
         if new is None:
             self._migration_queue.forget(key)
         else:
@@ -124,6 +173,7 @@ class Controller:
     ) -> None:
         self._events.policy_changed(old, new)
         if new is not None:
+            self._measurements.policy_seen(key.name)
             self._policy_queue.add(key)
         if (old.spec if old else None) == (new.spec if new else None):
             return
@@ -141,6 +191,7 @@ class Controller:
         """Read all policies, then all migrations; until it succeeds."""
         await _until_done(self._list_policies)
         await _until_done(self._list_migrations)
+        self._listed_at = self._now()
 
     async def _list_policies(self) -> None:
         items, version = await self._list("migrationpolicies")

@@ -3,51 +3,65 @@
 import asyncio
 import logging
 import signal
+import sys
+from typing import Any
 
 import click
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.config import ConfigException
 
 from vmferry_kube.clients import connect
-from vmferry_kube.leases import NAMESPACE
-from vmferry_kube.logs import LogFormat, log_to_stderr
+from vmferry_kube.health import HealthServer
+from vmferry_kube.logs import log_to_stderr
+from vmferry_operator.configuration import Configuration, options
 from vmferry_operator.controller import Controller
+from vmferry_operator.metrics import Metrics
+
+_logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--verbose", is_flag=True, help="Log more.")
-@click.option(
-    "--log-format",
-    type=click.Choice([each.value for each in LogFormat]),
-    default="text",
-    show_default=True,
-    callback=lambda _context, _parameter, value: LogFormat(value),
-    help="Lines for people, or JSON.",
-)
-@click.option(
-    "--namespace",
-    default=NAMESPACE,
-    show_default=True,
-    envvar="VMFERRY_NAMESPACE",
-    show_envvar=True,
-    help="Where the agents' Leases are.",
-)
-def main(*, verbose: bool, log_format: LogFormat, namespace: str) -> None:
+@options
+def main(**words: Any) -> None:  # noqa: ANN401 - click's
     """Decide what should be in force for each live migration of the cluster."""
-    log_to_stderr(verbose=verbose, log_format=log_format)
-    asyncio.run(_serve(namespace))
+    configuration = Configuration(**words)
+    log_to_stderr(verbose=configuration.verbose, log_format=configuration.log_format)
+    try:
+        asyncio.run(_run(configuration))
+    except (ConfigException, OSError) as error:
+        _logger.error("can't run: %s", error)
+        sys.exit(1)
 
 
-async def _serve(namespace: str) -> None:
+async def _run(configuration: Configuration) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with connect() as client:
-        controller = Controller(client, namespace=namespace)
-        starting = asyncio.create_task(controller.start(), name="start")
-        stopping = asyncio.create_task(stop.wait(), name="stop")
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-        await stopping
-        starting.cancel()
-        logging.getLogger(__name__).info("stopping")
-        await controller.stop()
+        await _serve(configuration, client, stop)
+
+
+async def _serve(configuration: Configuration, client: ApiClient, stop: asyncio.Event) -> None:
+    metrics = Metrics()
+    controller = Controller(client, namespace=configuration.namespace, measurements=metrics)
+    metrics.follow(lambda: controller.state)
+    server = _health(controller, metrics)
+    if configuration.health_port is not None:
+        await server.start(configuration.health_address, configuration.health_port)
+    starting = asyncio.create_task(controller.start(), name="start")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+    await stopping
+    starting.cancel()
+    _logger.info("stopping")
+    await server.stop()
+    await controller.stop()
+
+
+def _health(controller: Controller, metrics: Metrics) -> HealthServer:
+    async def not_ready() -> list[str]:
+        return [*controller.unheard]
+
+    return HealthServer(dead=lambda: controller.dead, not_ready=not_ready, metrics=metrics.text)

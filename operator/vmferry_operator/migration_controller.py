@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from kubernetes.aio.client import ApiClient, ApiException
 
@@ -26,6 +27,7 @@ from vmferry_operator.decisions.decide import (
     leases_wanted,
     own_part,
 )
+from vmferry_operator.measurements import UNMEASURED, Measurements
 from vmferry_operator.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class MigrationController:
         cluster: All that runs or waits, as last seen.
         now: The time.
         namespace: Where the agents' Leases are.
+        measurements: Told of what is written.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class MigrationController:
         cluster: Callable[[], Cluster],
         now: Callable[[], datetime],
         namespace: str = NAMESPACE,
+        measurements: Measurements = UNMEASURED,
     ) -> None:
         self._migrations = migrations
         self._policies = policies
@@ -63,9 +67,10 @@ class MigrationController:
         self._cluster = cluster
         self._now = now
         self._facts = ClusterFacts(client, namespace=namespace)
-        self._status = StatusWriter(client, manager=OPERATOR)
-        self._finalizers = FinalizerWriter(client)
-        self._remover = Remover(client)
+        written = measurements.written
+        self._status = StatusWriter(client, manager=OPERATOR, tell=partial(written, "migration_status"))
+        self._finalizers = FinalizerWriter(client, tell=partial(written, "migration_finalizer"))
+        self._remover = Remover(client, tell=partial(written, "migration_deletion"))
         self._starting = asyncio.Lock()
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:

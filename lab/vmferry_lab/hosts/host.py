@@ -51,6 +51,10 @@ class Host(Protocol):
         """Where this host's QEMU listens for migrations; libvirt chooses the port."""
 
     @property
+    def health_address(self) -> str:
+        """Where its agent can serve health and metrics to programs on this machine."""
+
+    @property
     def log(self) -> Path:
         """The libvirt daemon's log."""
 

@@ -86,6 +86,11 @@ class NodeHost(Faults, Host):
 
     @property
     @override
+    def health_address(self) -> str:
+        return str(self.network.control_address(self.name))
+
+    @property
+    @override
     def log(self) -> Path:
         return self._directory / "log" / "libvirtd.log"
 

@@ -74,6 +74,11 @@ class SessionHost(Host):
 
     @property
     @override
+    def health_address(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    @override
     def log(self) -> Path:
         return self._directory / "libvirtd.log"
 

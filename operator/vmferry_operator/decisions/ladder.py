@@ -110,12 +110,21 @@ def _due(after: Trigger, steps: Sequence[StepRecord], situation: Situation, atte
     if after.passes is not None:
         reached = situation.memory_pass >= after.passes
         return _Due(at=attempt.start if reached else None, trigger=f"pass {after.passes} reached")
+    at = elapsed_at(after, situation, attempt)
+    if at is None:
+        return None
+    trigger = f"{format_duration(at - attempt.start)} elapsed"
+    if after.elapsed_per_gib is not None:
+        trigger += f" ({format_duration(after.elapsed_per_gib)} per GiB)"
+    return _Due(at=at, trigger=trigger)
+
+
+def elapsed_at(after: Trigger, situation: Situation, attempt: Attempt) -> datetime | None:
+    """When a trigger by the clock holds; None: it is by another, or the VM's memory is not known."""
     if after.elapsed is not None:
-        return _Due(at=attempt.start + after.elapsed, trigger=f"{format_duration(after.elapsed)} elapsed")
+        return attempt.start + after.elapsed
     if after.elapsed_per_gib is not None and situation.memory is not None:
-        wait = after.elapsed_per_gib * (situation.memory / GIB)
-        text = f"{format_duration(wait)} elapsed ({format_duration(after.elapsed_per_gib)} per GiB)"
-        return _Due(at=attempt.start + wait, trigger=text)
+        return attempt.start + after.elapsed_per_gib * (situation.memory / GIB)
     return None
 
 

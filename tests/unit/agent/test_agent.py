@@ -25,7 +25,7 @@ def writes(monkeypatch):
     meant = asyncio.Queue()
 
     class Writer:
-        def __init__(self, client, *, manager):
+        def __init__(self, client, *, manager, tell):
             pass
 
         async def apply_migration(self, metadata, status):

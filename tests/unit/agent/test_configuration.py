@@ -1,6 +1,5 @@
 """Flags, environment and file say the same things, in this order."""
 
-import click
 import pytest
 from click.testing import CliRunner
 
@@ -12,24 +11,9 @@ NEEDED = ["--node", "node-a", "--connect-uri", "qemu+tls://node-a/system"]
 
 
 @pytest.fixture
-def configured(tmp_path):
+def configured(configuring):
     """What a command line, an environment and a file come to; or what is said against them."""
-
-    def configure(*flags, environment=None, file=None):
-        seen = []
-
-        @click.command()
-        @options
-        def command(**words):
-            seen.append(Configuration(**words))
-
-        if file is not None:
-            (tmp_path / "agent.yaml").write_text(file)
-            flags = ("--config", str(tmp_path / "agent.yaml"), *flags)
-        result = CliRunner(env=environment).invoke(command, [*flags])
-        return seen[0] if seen else result.output.replace(str(tmp_path) + "/", "")
-
-    return configure
+    return configuring(options, Configuration, "agent.yaml")
 
 
 def test_little_must_be_given(configured):

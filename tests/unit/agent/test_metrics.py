@@ -13,6 +13,7 @@ from vmferry_agent.metrics import AgentState, Metrics, RoleState
 from vmferry_agent.tallies import tally
 from vmferry_api.conditions import ConditionType, Status, condition
 from vmferry_api.migrations import Attempt, AttemptOutcome, Phase, VMMigrationStatus
+from vmferry_kube.measuring import Failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDLE = AgentState(roles=[], lease_renewed_at=None)
@@ -91,7 +92,7 @@ def test_a_call_that_is_cancelled_is_no_error():
 
 def test_writes_are_counted_by_role_and_failures_by_reason():
     metrics = Metrics()
-    for failure in (None, "conflict", "conflict"):
+    for failure in (None, Failure.CONFLICT, Failure.CONFLICT):
         metrics.status_written("target", seconds=0.1, failure=failure)
     found = scraped(metrics)
     assert found["vmferry_agent_status_write_duration_seconds_count", "target"] == 3

@@ -1,9 +1,6 @@
 """The agent as a process: how it begins, and that it ends."""
 
-import http.client
-import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -12,6 +9,7 @@ import time
 
 import pytest
 
+from served_health import ask
 from vmferry_lab.until import until
 
 SOON = 2.0
@@ -26,27 +24,6 @@ def hanging_libvirt(tmp_path):
         listening.bind(str(tmp_path / "libvirt-sock"))
         listening.listen()
         yield f"qemu+unix:///session?socket={tmp_path}/libvirt-sock"
-
-
-@pytest.fixture
-def hanging_api_server(tmp_path):
-    """A server that accepts and says nothing, and the kubeconfig that leads to it."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(64)
-        kubeconfig = tmp_path / "kubeconfig"
-        named = {"name": "it", "context": {"cluster": "it", "user": "it"}}
-        server = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        content = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "it",
-            "contexts": [named],
-            "clusters": [{"name": "it", "cluster": {"server": server}}],
-            "users": [{"name": "it", "user": {"token": "t"}}],
-        }
-        kubeconfig.write_text(json.dumps(content))
-        yield kubeconfig
 
 
 @pytest.fixture
@@ -66,16 +43,6 @@ def agent(tmp_path, hanging_libvirt, hanging_api_server):
     finally:
         process.kill()
         process.wait()
-
-
-def ask(log, path):
-    port = int(re.search(r"http://127.0.0.1:(\d+)", log.read_text())[1])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, text
 
 
 def test_while_nothing_answers_it_is_well_and_says_what_it_waits_for(agent):

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import pytest
 
+from vmferry_kube.measuring import Failure
 from vmferry_kube.queues import WorkQueue
 
 
@@ -113,3 +114,25 @@ async def test_a_key_that_is_forgotten_and_added_again_is_still_worked_on_once_a
     await work.called(2)
     assert work.keys == ["a", "a"]
     assert work.most_at_once == 1
+
+
+async def test_what_each_call_took_and_how_it_failed_is_told():
+    told = []
+    work = Work(RuntimeError("no"), None)
+    queue = WorkQueue(work, tell=lambda *, seconds, failure: told.append((seconds >= 0, failure)))
+    queue.add("a")
+    await work.called(2)
+    await queue.stop()
+    assert told == [(True, Failure.UNEXPECTED), (True, None)]
+
+
+async def test_its_length_is_that_of_all_that_is_worked_on_or_waits_for_it(queueing):
+    work = Work(timedelta(hours=1), None, None)
+    queue = queueing(work)
+    queue.add("done, and due in an hour")
+    await work.called(1)
+    work.go.clear()
+    queue.add("a")
+    queue.add("b")
+    await work.called(3)
+    assert queue.length == 2

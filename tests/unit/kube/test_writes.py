@@ -1,5 +1,7 @@
 """What writes make of the API server's answers, or of its silence; over real HTTP."""
 
+import contextlib
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -7,6 +9,7 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from vmferry_api.objects import ObjectMeta
 from vmferry_kube.errors import ConflictError, UnavailableError
+from vmferry_kube.measuring import Failure, untold
 from vmferry_kube.migrations import FinalizerWriter, Remover, StatusWriter
 
 SEEN = ObjectMeta(name="m", namespace="default", uid="u", resource_version="5")
@@ -65,10 +68,12 @@ async def serving():
 
 
 WRITES = {
-    "status": lambda client: StatusWriter(client, manager="x").apply_migration(SEEN, {}),
-    "policy": lambda client: StatusWriter(client, manager="x").apply_policy(SEEN, {}),
-    "finalizer": lambda client: FinalizerWriter(client).set(SEEN, held=True),
-    "removal": lambda client: Remover(client).remove(SEEN),
+    "status": lambda client, tell=untold: StatusWriter(client, manager="x", tell=tell).apply_migration(
+        SEEN, {}
+    ),
+    "policy": lambda client, tell=untold: StatusWriter(client, manager="x", tell=tell).apply_policy(SEEN, {}),
+    "finalizer": lambda client, tell=untold: FinalizerWriter(client, tell=tell).set(SEEN, held=True),
+    "removal": lambda client, tell=untold: Remover(client, tell=tell).remove(SEEN),
 }
 OF_MIGRATIONS = {name: write for name, write in WRITES.items() if name != "policy"}
 
@@ -109,3 +114,27 @@ async def test_what_is_refused_though_nothing_has_changed_is_no_conflict(serving
     with pytest.raises(ApiException) as refused:
         await WRITES["finalizer"](client)
     assert refused.value.status == 422
+
+
+async def take(request):
+    return web.json_response(FOUND)
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (take, None),
+        (hang_up, Failure.UNAVAILABLE),
+        (refuse(409), Failure.CONFLICT),
+        (refuse(403), Failure.REFUSED),
+    ],
+)
+async def test_each_write_tells_what_it_took_and_how_it_failed(serving, write, answer, failure):
+    told = []
+    client = await serving(Answers(answer, FOUND))
+    with contextlib.suppress(UnavailableError, ConflictError, ApiException):
+        await write(client, lambda *, seconds, failure: told.append((seconds > 0, failure)))
+    if failure == Failure.CONFLICT and write is WRITES["policy"]:
+        failure = Failure.REFUSED  # it is meant for any version
+    assert told == [(True, failure)]

@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmferry_lab.controlplane.binaries.building import Say, cache_directory, go_build, only_builder
+from vmferry_lab.cache import Say, cache_directory, one_filler
+from vmferry_lab.controlplane.binaries.building import go_build
 from vmferry_lab.controlplane.binaries.go import go_program
 from vmferry_lab.errors import LabError
 
@@ -51,8 +52,7 @@ def find_or_build(say: Say) -> Binaries:
 def _build_missing(names: list[str], say: Say) -> Path:
     kubernetes, etcd = _version_of(_KUBERNETES), _version_of(_ETCD)
     cache = cache_directory() / f"kubernetes-{kubernetes}_etcd-{etcd}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with only_builder(cache, "the control plane", say):
+    with one_filler(cache, "builds the control plane", say):
         to_build = [name for name in names if not (cache / name).is_file()]
         if to_build:
             say(f"building {', '.join(to_build)} from Go modules, once: about 6 minutes on 2 cores")

@@ -1,0 +1,1 @@
+"""A real Prometheus in the lab."""
