@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds lock bench setup clean
+.PHONY: demo test lint crds lock pictures bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -22,6 +22,9 @@ lint: $(READY)  ## style, types, layers, and the generated files
 
 crds: $(READY)  ## regenerate the CRDs from crds/vmferry_api
 	$(BIN)/python -m vmferry_api.crd crds
+
+pictures: $(READY)  ## draw docs/pictures anew from what was recorded
+	$(BIN)/python docs/pictures/render.py
 
 lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	printf 'hatchling\nsetuptools\n' | $(BIN)/uv pip compile $(LOCK) - -o requirements-build.txt

@@ -152,20 +152,23 @@ class _Pusher:
 
     @property
     def _more(self) -> str:
-        ways = []
-        if self._needed is not None:
-            tenths = ceil(self._needed.total_seconds() * _ROOM * 10)
-            ways.append(f"--max-downtime {format_duration(timedelta(seconds=tenths / 10))}")
-        if self._desired.post_copy_allowed:
-            ways.append("--allow-postcopy")
-        return f"to go further: {' or '.join(ways)}" if ways else ""
+        ways = [self._longer, *(["--allow-postcopy"] if self._desired.post_copy_allowed else [])]
+        return f"to go further: {' or '.join(ways)}"
+
+    @property
+    def _longer(self) -> str:
+        """The option that grants what the guest needs."""
+        if self._needed is None:
+            return "--max-downtime DURATION"
+        tenths = ceil(self._needed.total_seconds() * _ROOM * 10)
+        return f"--max-downtime {format_duration(timedelta(seconds=tenths / 10))}"
 
     def _switch(self) -> Push | Refused:
         if not self._desired.post_copy_allowed:
             return Refused(
                 why="its attempt was started without the possibility of post-copy (a host can't take part in it, "
                 "or parallel connections exclude it)",
-                cure=f"grant a longer stop: {self._more or '--max-downtime'}",
+                cure=f"grant a longer stop: {self._longer}",
             )
         found = next((each for each in self._by_name if self._switches(each)), None)
         name = found.metadata.name if found is not None else POST_COPY_POLICY
@@ -209,7 +212,7 @@ def _words(overrides: Mapping[str, Any]) -> list[str]:
     if "maxDowntime" in overrides:
         words.append(f"a stop of {overrides['maxDowntime']} is granted")
     if "bandwidth" in overrides:
-        words.append(f"{overrides['bandwidth']['perMigration']} bytes a second may be sent")
+        words.append(f"{overrides['bandwidth']['perMigration']} may be sent a second")
     return words
 
 

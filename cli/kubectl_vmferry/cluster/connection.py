@@ -16,7 +16,8 @@ from kubectl_vmferry.failures import ConflictFailure, Failure, NotFoundFailure, 
 
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to the answer."""
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 401, 403, 404, 409, 422
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID, _TOO_MANY = 401, 403, 404, 409, 422, 429
+_SERVER_ERRORS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,8 @@ def _refusal(what: str, error: ApiException) -> Failure:
         return UnreachableFailure(f"{what}: the API server does not know who asks (401)", cure)
     if error.status == _FORBIDDEN:
         return Failure(f"{what}: {said}", "ask your cluster's administrator for this right")
+    if error.status == _TOO_MANY or (error.status or 0) >= _SERVER_ERRORS:
+        return UnreachableFailure(f"{what}: the API server answers {error.status}: {said}", "try again")
     answers = "refused" if error.status == _INVALID else f"the API server answers {error.status}"
     return Failure(f"{what}: {answers}: {said}")
 

@@ -141,25 +141,31 @@ def _names_must_exist(cluster: Cluster, asked: Mapping[str, Any]) -> None:
 
 
 def _create(cluster: Cluster, name: str | None, asked: Mapping[str, Any], *, dry_run: bool) -> Raw:
-    base = name or _name(asked["vm"], asked["target"])
+    base = name or migration_name(asked["vm"], asked["target"])
     for number in range(1, _MOST_NAMES):
         try:
             named = base if number == 1 else f"{base}-{number}"
-            return cluster.create_migration(_body(named, asked), dry_run=dry_run)
+            return cluster.create_migration(migration_body(named, asked), dry_run=dry_run)
         except ConflictFailure as error:
             if name is not None:
                 raise ConflictFailure(error.message, "choose another --name") from error
     raise Failure(f"{_MOST_NAMES} VMMigrations are called like {base}", "delete old ones, or give --name")
 
 
-def _name(vm: str, target: str) -> str:
+def migration_name(vm: str, target: str) -> str:
     """A name that an object may have, made of the VM's, which may be any."""
     words = re.sub(r"[^a-z0-9.-]+", "-", vm.lower()).strip("-.") or "vm"
     words = re.sub(r"[-.]*\.[-.]*", ".", words)
     return f"{words}-to-{target}"[: MAX_LENGTH - len(str(_MOST_NAMES))].rstrip("-.")
 
 
-def _body(name: str, asked: Mapping[str, Any]) -> Raw:
+def migration_body(name: str, asked: Mapping[str, Any]) -> Raw:
+    """The VMMigration that is asked for.
+
+    Args:
+        name: Its name.
+        asked: The options of the command.
+    """
     storage = {"all": Storage.COPY_ALL, "incremental": Storage.COPY_INCREMENTAL}
     overrides: dict[str, Any] = {}
     for path, value in asked["overrides"]:

@@ -53,7 +53,8 @@ def meaning(condition: Condition) -> Meaning:
     else:
         text = holds if condition.status == Status.TRUE else holds_not
     text = _ATTENTION.get(condition.reason, text)
-    return Meaning(good=_good(condition), text=text, message=condition.message)
+    told_by_complete = condition.type == ConditionType.FAILED and condition.status == Status.FALSE
+    return Meaning(good=_good(condition), text=text, message="" if told_by_complete else condition.message)
 
 
 def _good(condition: Condition) -> bool | None:

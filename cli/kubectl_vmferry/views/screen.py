@@ -21,6 +21,9 @@ _WIDTH = 28
 _ROWS = 8
 """What one migration takes at most, with the line before it."""
 
+_AROUND = 6
+"""Rows that a table needs beside those of its migrations."""
+
 Specs = Mapping[str, MigrationPolicySpec]
 """The policies in force, with overrides, by the uid of the migration."""
 
@@ -42,7 +45,7 @@ def screen(
         return Group(Text("no migrations yet", style="dim"), *below)
     if len(migrations) * _ROWS <= rows or len(migrations) == 1:
         return Group(*(block(each, specs.get(each.metadata.uid), now) for each in migrations), *below)
-    return Group(overview(migrations, now, most=rows - 3 - len(below)), *below)
+    return Group(overview(migrations, now, most=rows - _AROUND - len(below)), *below)
 
 
 def block(migration: VMMigration, policy: MigrationPolicySpec | None, now: datetime) -> RenderableType:
