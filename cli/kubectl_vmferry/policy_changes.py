@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import SequenceMatcher
 from typing import Any
 
 from kubectl_vmferry.views.standing import name
@@ -50,24 +51,52 @@ class Consequence:
 
 def field_changes(old: MigrationPolicySpec | None, new: MigrationPolicySpec | None) -> list[Change]:
     """The fields that differ; None: there is no such policy."""
-    before = dict(_flat(old.as_json())) if old is not None else {}
-    after = dict(_flat(new.as_json())) if new is not None else {}
+    before, after = _fields(old), _fields(new)
     restarts = new is not None and new.restart_on_edit
-    return [
+    changed = [
         Change(
             field=field,
             old=before.get(field),
             new=after.get(field),
             effect=_effect(field, restarts=restarts),
         )
-        for field in sorted({*before, *after}, key=_by_number)
+        for field in sorted({*before, *after})
         if before.get(field) != after.get(field)
     ]
+    return [*changed, *_step_changes(_steps(old), _steps(new))]
 
 
-def _by_number(field: str) -> list[tuple[int, str]]:
-    """So that steps[10] comes after steps[9]."""
-    return [(len(part), part) if part.isdigit() else (0, part) for part in field.replace("]", "").split("[")]
+def _fields(spec: MigrationPolicySpec | None) -> dict[str, str]:
+    if spec is None:
+        return {}
+    return dict(_flat({name: each for name, each in spec.as_json().items() if name != "steps"}))
+
+
+def _steps(spec: MigrationPolicySpec | None) -> list[str]:
+    """In words, by which they are compared: their numbers change with each one that comes or goes."""
+    return [f"{_words(each.as_json())}" for each in (spec.steps if spec is not None else None) or []]
+
+
+def _words(step: Mapping[str, Any]) -> str:
+    (trigger, when), *_ = step["after"].items()
+    action, value = next((name, each) for name, each in step.items() if name != "after")
+    shown = (
+        f" {value}"
+        if isinstance(value, str)
+        else "".join(f" {path}={each}" for path, each in _flat(value) if path)
+    )
+    return f"{action}{shown} after {trigger} {when}"
+
+
+def _step_changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
+    for kind, i, i_end, j, j_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        for place in range(max(i_end - i, j_end - j)):
+            was = old[i + place] if i + place < i_end else None
+            becomes = new[j + place] if j + place < j_end else None
+            number = (j + place if becomes is not None else i + place) + 1
+            yield Change(field=f"step {number}", old=was, new=becomes, effect=_AT_ONCE)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON

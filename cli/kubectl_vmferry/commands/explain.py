@@ -18,13 +18,15 @@ from kubectl_vmferry.options import cluster_options, output_option
 from kubectl_vmferry.output.objects import show_document
 from kubectl_vmferry.output.terminal import show
 from kubectl_vmferry.views.policy_words import in_words
-from kubectl_vmferry.views.selection import Choice, choice
+from kubectl_vmferry.views.selection import Choice, by_reason, choice
 from kubectl_vmferry.views.standing import name as full_name
 from kubectl_vmferry.views.upcoming import expected_in_words, next_in_words
 from vmferry_api.migrations import VMMigration
 from vmferry_operator.decisions.check import Conflict, host_conflicts
 from vmferry_operator.decisions.select import NoSelection, Selection
 
+_NAMES = 52
+"""Columns for those that are passed over for the same reason."""
 _EXAMPLES = """\b
 Examples:
   kubectl vmferry explain db-1-to-node-b
@@ -170,11 +172,10 @@ def _held(migration: VMMigration, selection: Selection | NoSelection) -> list[Re
 
 def _others(made: Choice) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=_NAMES)
     table.add_column(overflow="fold")
-    for each in made.verdicts:
-        if not each.chosen:
-            table.add_row(each.policy, each.why)
+    for why, names in by_reason(made.verdicts):
+        table.add_row(", ".join(names), why)
     if not table.row_count:
         table.add_row("there are none", "")
     return Padding(table, (0, 0, 0, 2))

@@ -1,6 +1,6 @@
 """Which policy applies to a migration, and what is with each of the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmferry_api.migrations import VMMigration
@@ -52,6 +52,15 @@ def choice(
             *(each for each in verdicts if not each.chosen),
         ]
     return Choice(selection=selection, verdicts=sorted(verdicts, key=_order))
+
+
+def by_reason(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, list[str]]]:
+    """The reasons why others are passed over, in their order, each with the policies that it is told of."""
+    reasons: dict[str, list[str]] = {}
+    for each in verdicts:
+        if not each.chosen:
+            reasons.setdefault(each.why, []).append(each.policy)
+    yield from reasons.items()
 
 
 def _order(verdict: Verdict) -> tuple[bool, bool]:

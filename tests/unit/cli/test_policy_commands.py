@@ -170,6 +170,22 @@ def test_a_diff_of_two_files_tells_each_field_and_what_it_acts_on(files):
     ]
 
 
+def test_steps_are_compared_as_a_list_in_which_one_may_come_or_go():
+    first = {"after": {"stalled": "2s"}, "setMaxDowntime": "500ms"}
+    second = {"after": {"passes": 5}, "restart": {"start": {"autoConverge": {"initial": 60}}}}
+    last = {"after": {"elapsed": "5m"}, "abort": {}}
+    changes = field_changes(policy(steps=[first, second, last]).spec, policy(steps=[first, last]).spec)
+    restart = "restart start.autoConverge.initial=60 start.autoConverge.increment=10 after passes 5"
+    assert [(each.field, each.old, each.new) for each in changes] == [("step 2", restart, None)]
+    changes = field_changes(
+        policy(steps=[last]).spec, policy(steps=[first, {**last, "after": {"elapsed": "6m"}}]).spec
+    )
+    assert [(each.field, each.old, each.new) for each in changes] == [
+        ("step 1", "abort after elapsed 5m", "setMaxDowntime 500ms after stalled 2s"),
+        ("step 2", None, "abort after elapsed 6m"),
+    ]
+
+
 def test_nothing_differs_from_itself(files):
     (name,) = files(same=text(**OLD))
     done = run("diff", name, name, "--offline")

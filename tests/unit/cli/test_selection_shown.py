@@ -4,7 +4,7 @@ import pytest
 from migrations_shown import migration, policy
 
 from kubectl_vmferry.views.policy_words import in_words
-from kubectl_vmferry.views.selection import choice
+from kubectl_vmferry.views.selection import by_reason, choice
 from vmferry_operator.decisions.select import NoSelection
 
 BY_NAME = policy("by-name", selector={"names": ["db-1"]})
@@ -29,6 +29,13 @@ def test_the_chosen_one_comes_first_then_those_that_match_too():
         ("by-namespace", False, "it needs a namespace with team=a"),
         ("default", False, "the global default, for what nothing else selects"),
         ("plain", False, "it has no selector: it applies only where spec.policyRef names it"),
+    ]
+
+
+def test_those_that_are_passed_over_for_one_reason_are_told_together():
+    made = choice(migration(spec={"policyRef": {"name": "default"}}), [PLAIN, DEFAULT, policy("other")], {})
+    assert list(by_reason(made.verdicts)) == [
+        ("it has no selector: it applies only where spec.policyRef names it", ["other", "plain"])
     ]
 
 
