@@ -63,6 +63,7 @@ def render(name: str) -> str:
     # the fonts would be fetched from somebody else's server; each terminal's own font does
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"\s*<!--.*?-->", "", svg)
+    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # or some viewers cut indents off
     svg = svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace")
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
@@ -70,7 +71,7 @@ def render(name: str) -> str:
 def _moment(raw: dict[str, Any]) -> datetime:
     """When the object was written last."""
     times = [each["time"] for each in raw["metadata"]["managedFields"]]
-    return datetime.fromisoformat(max(times)).astimezone(UTC) + timedelta(seconds=0.5)
+    return datetime.fromisoformat(max(times)).astimezone(UTC) + timedelta(seconds=0.7)
 
 
 def main() -> None:

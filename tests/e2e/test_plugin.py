@@ -12,6 +12,7 @@ from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import Phase
 from vmferry_lab.until import until
 
+API_SERVER = "kube-apiserver"
 HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi"}, "stallingLimit": "2s"}
 """For a guest that needs 1.3 s."""
 LADDER = {
@@ -105,6 +106,23 @@ def test_watch_is_alive_in_a_terminal_and_ctrl_c_leaves_the_migration_alone(
         terminal.shows("memory")
         migration.patch_spec(overrides={"maxDowntime": "3s"})
         terminal.shows("Succeeded", "end", f"{guest.name} runs on node-b")
+        assert terminal.ends() == 0
+    assert_runs_only_on(guest, "node-b")
+
+
+def test_watch_outlives_the_api_server(lab, start_guest, policy, ask, assert_runs_only_on):
+    guest = start_guest()
+    migration, _ = ask(guest.name, "--policy", policy(**HOPELESS, progressTimeout="0s"))
+    migration.passes(2)
+    with Terminal(lab, ("watch", migration.name)) as terminal:
+        terminal.shows("memory")
+        lab.stop(API_SERVER, kill=True)
+        try:
+            terminal.shows("the API server can't be reached", "trying again", "memory")
+        finally:
+            lab.start(API_SERVER)
+        migration.patch_spec(overrides={"maxDowntime": "3s"})
+        terminal.shows(f"{guest.name} runs on node-b")
         assert terminal.ends() == 0
     assert_runs_only_on(guest, "node-b")
 

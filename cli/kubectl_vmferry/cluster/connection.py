@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes import config
-from kubernetes.client import ApiClient, ApiException
+from kubernetes.client import ApiClient, ApiException, Configuration
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.exceptions import TimeoutError as LateError
 
@@ -49,8 +49,13 @@ def connect(access: Access) -> Connection:
     try:
         contexts, current = config.list_kube_config_contexts(config_file=access.kubeconfig)
         chosen = _context(contexts, current, access.context)
+        settings = Configuration()
+        settings.retries = False  # to try again is for whoever asks to decide
         client = config.new_client_from_config(
-            config_file=access.kubeconfig, context=access.context, persist_config=False
+            config_file=access.kubeconfig,
+            context=access.context,
+            persist_config=False,
+            client_configuration=settings,
         )
     except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
         if access.kubeconfig is None and access.context is None:
@@ -59,7 +64,6 @@ def connect(access: Access) -> Connection:
             f"the kubeconfig can't be used: {_one_line(error)}", "look at --kubeconfig and --context"
         ) from error
     namespace = access.namespace or (chosen.get("context") or {}).get("namespace") or "default"
-    client.configuration.retries = False
     return Connection(client=client, namespace=namespace)
 
 

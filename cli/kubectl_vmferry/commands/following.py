@@ -119,6 +119,7 @@ def _live(following: Following, shown: Shown, *, until_over: bool) -> None:
             shown.specs,
             now=datetime.now().astimezone(),
             rows=terminal.size.height,
+            columns=terminal.size.width,
             note=note,
         )
 

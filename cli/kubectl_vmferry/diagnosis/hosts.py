@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from kubectl_vmferry.diagnosis.findings import Finding, error, note, ok, warning
 from kubectl_vmferry.views.figures import rate
-from kubectl_vmferry.views.standing import name, reason, sentence
+from kubectl_vmferry.views.standing import SOMEBODY_IS_AWAY, name, reason, sentence
 from vmferry_api.features import Feature
 from vmferry_api.migrations import Phase, SourceReport, TargetReport, VMMigration
 from vmferry_api.policies import Encryption, MigrationPolicy
 from vmferry_operator.decisions.parameters import allows_post_copy
 
-_OF_AGENTS = {"AgentSilent", "HypervisorUnreachable"}
 _USERFAULTFD = (
     "on the host: sysctl vm.unprivileged_userfaultfd=1, or give QEMU's user rights on /dev/userfaultfd (QEMU 8.1 "
     "and newer), or clear_emulator_capabilities = 0 in qemu.conf"
@@ -108,7 +107,7 @@ def troubles(migrations: Sequence[VMMigration]) -> Iterator[Finding]:
             for report in (status.source, status.target)
             if report is not None and report.message
         ]
-        if why in _OF_AGENTS:
+        if why in SOMEBODY_IS_AWAY:
             yield error(
                 f"migration {name(each)}",
                 f"{why}: {sentence(each)}",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vmferry.views.figures import downtime, size
-from kubectl_vmferry.views.standing import phase, sentence
+from kubectl_vmferry.views.standing import SOMEBODY_IS_AWAY, phase, sentence
 from vmferry_api.conditions import Condition, ConditionType, Status, find_condition
 from vmferry_api.migrations import Progress, StepRecord, VMMigration, VMMigrationStatus
 
@@ -104,7 +104,7 @@ def _silence(old: VMMigrationStatus, new: VMMigrationStatus) -> Iterator[str]:
     for type_ in (ConditionType.RECONCILING, ConditionType.STALLED):
         found = find_condition(new.conditions, type_)
         before = find_condition(old.conditions, type_)
-        if found is None or new.is_over or found.reason not in {"AgentSilent", "HypervisorUnreachable"}:
+        if found is None or new.is_over or found.reason not in SOMEBODY_IS_AWAY:
             continue
         if before is None or before.reason != found.reason:
             yield f"{found.reason}: {found.message}"

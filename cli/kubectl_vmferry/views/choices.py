@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubectl_vmferry.views.standing import reason
+from kubectl_vmferry.views.standing import SOMEBODY_IS_AWAY, reason
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import MigrationTechnique, Phase, VMMigration
 
 _PLUGIN = "kubectl vmferry"
-_OF_AGENTS = {"AgentSilent", "HypervisorUnreachable", "WaitingForAgent"}
+_OF_AGENTS = {*SOMEBODY_IS_AWAY, "WaitingForAgent"}
 
 
 @dataclass(frozen=True, kw_only=True)

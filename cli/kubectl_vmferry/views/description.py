@@ -109,7 +109,7 @@ def _timeline(migration: VMMigration, now: datetime) -> RenderableType:
 
 
 def _attempts(migration: VMMigration, now: datetime) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in ("#", "began", "took", "outcome", "downtime", "sent"):
         table.add_column(title, no_wrap=True)
     for each in migration.status.attempts:
@@ -136,7 +136,7 @@ def _attempts(migration: VMMigration, now: datetime) -> RenderableType:
 
 def _hosts(migration: VMMigration) -> RenderableType:
     spec, status = migration.spec, migration.status
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("")
     table.add_column(f"{spec.source_node} (source)", overflow="fold")
     table.add_column(f"{spec.target_node} (target)", overflow="fold")

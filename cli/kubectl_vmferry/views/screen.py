@@ -11,7 +11,7 @@ from rich.text import Text
 from kubectl_vmferry.views.bars import bar, curve, log_part
 from kubectl_vmferry.views.changes import taken
 from kubectl_vmferry.views.figures import downtime, rate, seconds, size
-from kubectl_vmferry.views.standing import name, phase, sentence, stalling, style
+from kubectl_vmferry.views.standing import SOMEBODY_IS_AWAY, name, phase, reason, sentence, stalling, style
 from kubectl_vmferry.views.upcoming import expected_in_words, next_in_words
 from vmferry_api.migrations import Progress, VMMigration
 from vmferry_api.policies import MigrationPolicySpec
@@ -21,7 +21,9 @@ _WIDTH = 28
 _ROWS = 8
 """What one migration takes at most, with the line before it."""
 
-_AROUND = 6
+_WIDE = 110
+"""From so many columns on a row has the VM and its nodes, too."""
+_AROUND = 4
 """Rows that a table needs beside those of its migrations."""
 
 Specs = Mapping[str, MigrationPolicySpec]
@@ -29,7 +31,13 @@ Specs = Mapping[str, MigrationPolicySpec]
 
 
 def screen(
-    migrations: Sequence[VMMigration], specs: Specs, *, now: datetime, rows: int, note: str = ""
+    migrations: Sequence[VMMigration],
+    specs: Specs,
+    *,
+    now: datetime,
+    rows: int,
+    columns: int = 120,
+    note: str = "",
 ) -> RenderableType:
     """All of them: one below the other where they fit, else in a table with a row for each.
 
@@ -38,6 +46,7 @@ def screen(
         specs: Their policies.
         now: The time.
         rows: How many the terminal has.
+        columns: How many the terminal has.
         note: What to say below, such as that the API server is away.
     """
     below = [Text(note, style="bold yellow")] if note else []
@@ -45,7 +54,8 @@ def screen(
         return Group(Text("no migrations yet", style="dim"), *below)
     if len(migrations) * _ROWS <= rows or len(migrations) == 1:
         return Group(*(block(each, specs.get(each.metadata.uid), now) for each in migrations), *below)
-    return Group(overview(migrations, now, most=rows - _AROUND - len(below)), *below)
+    most = rows - _AROUND - len(below)
+    return Group(overview(migrations, now, most=most, wide=columns >= _WIDE), *below)
 
 
 def block(migration: VMMigration, policy: MigrationPolicySpec | None, now: datetime) -> RenderableType:
@@ -67,8 +77,13 @@ def block(migration: VMMigration, policy: MigrationPolicySpec | None, now: datet
         ("  state" if not migration.status.is_over else "  end", sentence(migration)),
     ):
         if text:
-            lines.add_row(title, Text(text))
+            lines.add_row(title, Text(text, style="bold yellow" if needs_attention(migration, text) else ""))
     return Group(_title(migration, now), lines, Text(""))
+
+
+def needs_attention(migration: VMMigration, text: str) -> bool:
+    """Whether what is told of where it stands is that somebody does not answer."""
+    return reason(migration) in SOMEBODY_IS_AWAY and text == sentence(migration)
 
 
 def _title(migration: VMMigration, now: datetime) -> Text:
@@ -141,25 +156,38 @@ def _last(migration: VMMigration, now: datetime) -> str:
     return f"{taken(step)}{went}, {seconds(now - step.time)} ago, because: {step.trigger}"
 
 
-def overview(migrations: Sequence[VMMigration], now: datetime, *, most: int) -> RenderableType:
+def overview(
+    migrations: Sequence[VMMigration], now: datetime, *, most: int, wide: bool = True
+) -> RenderableType:
     """A row for each, those that run first."""
     ordered = sorted(migrations, key=lambda each: (each.status.is_over, not each.status.attempts, name(each)))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("migration", "vm", "from", "to", "phase", "memory", "needed", "granted", "what happens"):
-        table.add_column(title, no_wrap=title != "what happens", overflow="ellipsis")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
+    table.add_column("migration", no_wrap=True)
+    if wide:
+        table.add_column("vm", no_wrap=True)
+        table.add_column("from → to", no_wrap=True)
+    for title in ("phase", "memory", "needed", "granted"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what happens", no_wrap=True, overflow="ellipsis", ratio=1)
     for each in ordered[: max(1, most)]:
-        progress = each.status.progress
-        memory = f"{bar(progress.percent / 100, 10)} {progress.percent:>3} %" if progress else ""
-        table.add_row(
-            name(each),
-            each.spec.vm,
-            each.spec.source_node,
-            each.spec.target_node,
-            Text(phase(each), style=style(each)),
-            memory,
-            downtime(progress.needed_downtime) if progress else "-",
-            downtime(progress.max_downtime) if progress else "-",
-            Text(stalling(each, now) or sentence(each), overflow="ellipsis", no_wrap=True),
-        )
+        table.add_row(*_row(each, now, wide=wide))
     left = len(ordered) - max(1, most)
     return Group(table, Text(f"and {left} more", style="dim")) if left > 0 else table
+
+
+def _row(migration: VMMigration, now: datetime, *, wide: bool) -> list[RenderableType]:
+    spec, progress = migration.spec, migration.status.progress
+    cells: list[RenderableType] = [name(migration)]
+    if wide:
+        cells += [spec.vm, f"{spec.source_node} → {spec.target_node}"]
+    memory = f"{progress.percent:>3} %" if progress else ""
+    if progress and wide:
+        memory = f"{bar(progress.percent / 100, 10)} {memory}"
+    return [
+        *cells,
+        Text(phase(migration), style=style(migration)),
+        memory,
+        downtime(progress.needed_downtime) if progress else "-",
+        downtime(progress.max_downtime) if progress else "-",
+        stalling(migration, now) or sentence(migration),
+    ]

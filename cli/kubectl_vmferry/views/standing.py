@@ -15,6 +15,8 @@ STYLES = {
     Phase.FAILED: "bold red",
     Phase.CANCELLED: "yellow",
 }
+SOMEBODY_IS_AWAY = {"AgentSilent", "HypervisorUnreachable"}
+"""The reasons why nothing is heard of it."""
 NOT_SEEN = "not seen yet by the operator"
 _TELLS = (ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.COMPLETE)
 """The conditions that say where it stands; the first one that is there counts."""

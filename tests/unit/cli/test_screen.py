@@ -76,6 +76,24 @@ def test_more_than_fit_are_shown_in_a_table_those_that_run_first():
     assert len(shown.splitlines()) <= 12
 
 
+def test_a_narrow_terminal_gets_fewer_columns():
+    several = [running() for _ in range(9)]
+    out = io.StringIO()
+    console = Console(file=out, width=80)
+    console.print(screen(several, {}, now=at(9), rows=20, columns=80))
+    assert "default/db-1-to-node-b Running 62 % 1.28s 100ms" in " ".join(out.getvalue().split())
+    assert "from" not in out.getvalue()
+
+
+def test_that_an_agent_is_silent_stands_out():
+    out = io.StringIO()
+    silent = running(conditions=[condition("Reconciling", reason="AgentSilent", message="node-a is silent")])
+    Console(file=out, width=80, force_terminal=True, color_system="standard", _environ={}).print(
+        screen([silent], {}, now=at(9), rows=20)
+    )
+    assert "\x1b[1;33mnode-a is silent" in out.getvalue()
+
+
 def test_what_hides_the_truth_is_told_below():
     assert "the API server can't be reached" in text([running()], note="the API server can't be reached")
     assert "no migrations yet" in text([])
