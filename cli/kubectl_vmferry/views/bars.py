@@ -21,7 +21,7 @@ def log_part(value: float, longest: float) -> float:
     """Where a value stands on a logarithmic scale that ends at the longest."""
     if value <= 0 or longest <= 0:
         return 0.0
-    return min(1.0, max(0.0, 1 + math.log10(value / longest) / _DECADES))
+    return min(1.0, max(0.0, 1 + (math.log10(value) - math.log10(longest)) / _DECADES))
 
 
 def curve(values: Sequence[float]) -> str:
