@@ -122,6 +122,7 @@ def consequences(
     edited: Mapping[str, MigrationPolicy | None],
     migrations: Sequence[VMMigration],
     policies: Sequence[MigrationPolicy],
+    namespaces: Mapping[str, Mapping[str, str]],
     *,
     now: datetime,
 ) -> list[Consequence]:
@@ -131,6 +132,7 @@ def consequences(
         edited: The policies as they are to be, by name; None: removed.
         migrations: All of the cluster.
         policies: All of the cluster, as they are.
+        namespaces: The labels of each Namespace; one that is not there is not known.
         now: The time.
     """
     after = [each for each in policies if each.metadata.name not in edited]
@@ -139,7 +141,8 @@ def consequences(
     for each in migrations:
         if each.status.is_over:
             continue
-        told = _running(each, edited, now) if _runs(each) else _waiting(each, policies, after)
+        labels = namespaces.get(each.metadata.namespace or "default")
+        told = _running(each, edited, now) if _runs(each) else _waiting(each, policies, after, labels)
         if told:
             found.append(Consequence(migration=name(each), changes=told))
     return found
@@ -189,9 +192,12 @@ def _parameters(old: Desired, new: Desired) -> Iterator[str]:
 
 
 def _waiting(
-    migration: VMMigration, before: Sequence[MigrationPolicy], after: Sequence[MigrationPolicy]
+    migration: VMMigration,
+    before: Sequence[MigrationPolicy],
+    after: Sequence[MigrationPolicy],
+    labels: Mapping[str, str] | None,
 ) -> list[str]:
-    old, new = (_selected(select_policy(migration, each, None)) for each in (before, after))
+    old, new = (_selected(select_policy(migration, each, labels)) for each in (before, after))
     return [f"goes by {new} instead of {old}"] if old != new else []
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 from urllib3.exceptions import TimeoutError as LateError
+from yaml import YAMLError
 
 from kubectl_vmferry.failures import ConflictFailure, Failure, NotFoundFailure, UnreachableFailure
 
@@ -57,7 +58,7 @@ def connect(access: Access) -> Connection:
             persist_config=False,
             client_configuration=settings,
         )
-    except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+    except (config.ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
         if access.kubeconfig is None and access.context is None:
             return _of_the_pod(access, error)
         raise UnreachableFailure(
@@ -106,15 +107,20 @@ def asking(what: str) -> Iterator[None]:
         yield
     except ApiException as error:
         raise _refusal(what, error) from error
-    except LateError as error:
-        raise UnreachableFailure(
-            f"{what}: the API server does not answer in time", "migrations that run go on; try again"
-        ) from error
     except (HTTPError, OSError) as error:
-        raise UnreachableFailure(
-            f"{what}: the API server can't be reached: {_reason(error)}",
-            "migrations that run go on; look at `kubectl cluster-info`",
-        ) from error
+        raise _no_answer(what, error) from error
+
+
+def _no_answer(what: str, error: Exception) -> UnreachableFailure:
+    late = isinstance(error, LateError) and not isinstance(error, NewConnectionError)
+    if late:
+        return UnreachableFailure(
+            f"{what}: the API server does not answer in time", "migrations that run go on; try again"
+        )
+    return UnreachableFailure(
+        f"{what}: the API server can't be reached: {_reason(error)}",
+        "migrations that run go on; look at `kubectl cluster-info`",
+    )
 
 
 def _refusal(what: str, error: ApiException) -> Failure:

@@ -1,9 +1,10 @@
 """What is read from and written to the API server."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from kubernetes.client import CoreV1Api, CustomObjectsApi, VersionApi
+from pydantic import ValidationError
 
 from kubectl_vmferry.cluster.connection import TIMEOUT, Connection, asking
 from kubectl_vmferry.failures import Failure, NotFoundFailure, did_you_mean
@@ -13,6 +14,7 @@ from vmferry_api.policies import MigrationPolicy
 
 Raw = dict[str, Any]
 """An object as the API server tells it."""
+_Object = TypeVar("_Object", VMMigration, MigrationPolicy)
 FIELD_MANAGER = "kubectl-vmferry"
 _MIGRATIONS = {"group": GROUP, "version": VERSION, "plural": "vmmigrations"}
 _POLICIES = {"group": GROUP, "version": VERSION, "plural": "migrationpolicies"}
@@ -49,11 +51,22 @@ class Cluster:
                     )
                 )
         except NotFoundFailure as error:
-            known = [each["metadata"]["name"] for each in self.migrations()]
+            known = self._names_or_none(error)
             if not known:
                 cure = f"there are no VMMigrations in namespace {self.namespace}; look at -n"
                 raise NotFoundFailure(error.message, cure) from error
             raise NotFoundFailure(error.message, did_you_mean(name, known)) from error
+
+    def _names_or_none(self, cause: NotFoundFailure) -> list[str]:
+        """The names of all, for a suggestion.
+
+        Raises:
+            NotFoundFailure: They may not be listed; the cause is all that there is to say.
+        """
+        try:
+            return [each["metadata"]["name"] for each in self.migrations()]
+        except Failure:
+            raise cause from None
 
     def migrations(self, *, everywhere: bool = False, selector: str | None = None) -> list[Raw]:
         """The migrations of the namespace, or of all of them."""
@@ -138,7 +151,7 @@ class Cluster:
         """All policies."""
         with asking("MigrationPolicies"):
             listed = self._objects.list_cluster_custom_object(**_POLICIES, _request_timeout=TIMEOUT)
-        return [MigrationPolicy.read(each) for each in listed["items"]]
+        return [_in_words(MigrationPolicy, each) for each in listed["items"]]
 
     def create_policy(self, body: Mapping[str, Any]) -> Raw:
         """Create it, unknown fields refused."""
@@ -158,10 +171,11 @@ class Cluster:
         with asking("Nodes"):
             return [each.metadata.name for each in self._core.list_node(_request_timeout=TIMEOUT).items]
 
-    def namespaces(self) -> list[str]:
-        """The names of all Namespaces."""
+    def namespaces(self) -> Mapping[str, Mapping[str, str]]:
+        """All Namespaces by name, with their labels."""
         with asking("Namespaces"):
-            return [each.metadata.name for each in self._core.list_namespace(_request_timeout=TIMEOUT).items]
+            items = self._core.list_namespace(_request_timeout=TIMEOUT).items
+        return {each.metadata.name: dict(each.metadata.labels or {}) for each in items}
 
     def namespace_labels(self) -> Mapping[str, str] | None:
         """Those of the namespace; None: it can't be read."""
@@ -201,5 +215,22 @@ def _items(answer: Any) -> list[Raw]:  # noqa: ANN401 - the client's untyped ans
 
 
 def read(raw: Raw) -> VMMigration:
-    """A migration, as far as it can be read."""
-    return VMMigration.read(raw)
+    """A migration, as far as it can be read.
+
+    Raises:
+        Failure: It can't be.
+    """
+    return _in_words(VMMigration, raw)
+
+
+def _in_words(kind: type[_Object], raw: Raw) -> _Object:
+    try:
+        return kind.read(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        name = raw["metadata"]["name"]
+        raise Failure(
+            f"{kind.__name__} {name} can't be read: {place}: {first['msg']}",
+            "use a plugin of the cluster's version (kubectl vmferry doctor)",
+        ) from error

@@ -11,7 +11,13 @@ from kubectl_vmferry.cluster.following import Following
 from kubectl_vmferry.cluster.objects import Cluster, Raw
 from kubectl_vmferry.commands.following import exit_code, follow
 from kubectl_vmferry.completion import nodes, policies, vms
-from kubectl_vmferry.failures import ConflictFailure, Failure, did_you_mean
+from kubectl_vmferry.failures import (
+    ConflictFailure,
+    Failure,
+    NotFoundFailure,
+    UnreachableFailure,
+    did_you_mean,
+)
 from kubectl_vmferry.options import cluster_options, output_option
 from kubectl_vmferry.output.objects import FORMATS, show_objects
 from kubectl_vmferry.overrides import Override
@@ -112,7 +118,7 @@ def migrate_command(
     if asked["source"] == asked["target"]:
         raise click.UsageError(f"--from and --to are both {asked['source']}")
     cluster = Cluster(connect(access))
-    _names_must_exist(cluster, asked)
+    names_must_exist(cluster, asked)
     created = _create(cluster, name, asked, dry_run=dry_run)
     metadata = created["metadata"]
     if output is not None:
@@ -127,14 +133,27 @@ def migrate_command(
     context.exit(exit_code(follow(cluster, following, until_over=True)))
 
 
-def _names_must_exist(cluster: Cluster, asked: Mapping[str, Any]) -> None:
-    """The operator would find it out as well, after a moment and for an object that nobody needs."""
+def names_must_exist(cluster: Cluster, asked: Mapping[str, Any]) -> None:
+    """Refuse what the operator would find out as well, after a moment and for an object that nobody needs.
+
+    Who may not look may ask for migrations all the same.
+
+    Raises:
+        Failure: There is no such policy, or no such node.
+    """
     if asked["policy"] is not None:
-        cluster.policy(asked["policy"])
+        try:
+            cluster.policy(asked["policy"])
+        except (NotFoundFailure, UnreachableFailure):
+            raise
+        except Failure:
+            pass
     try:
         known = cluster.nodes()
+    except UnreachableFailure:
+        raise
     except Failure:
-        return  # who may not list nodes may ask for migrations all the same
+        return
     for node in (asked["source"], asked["target"]):
         if node not in known:
             raise Failure(f"there is no Node {node}", did_you_mean(node, known))

@@ -72,13 +72,23 @@ def diff_command(
     if cluster is not None and changes:
         migrations = [read(each) for each in cluster.migrations(everywhere=True)]
         edited = {each: new.get(each) for each in changes}
-        following = consequences(edited, migrations, known, now=datetime.now().astimezone())
+        following = consequences(
+            edited, migrations, known, _namespaces(cluster), now=datetime.now().astimezone()
+        )
     if output is not None:
         _document(changes, following, output)
     else:
         _show(changes, following, old, new, offline=offline)
     if changes:
         context.exit(NEGATIVE)
+
+
+def _namespaces(cluster: Cluster) -> Mapping[str, Mapping[str, str]]:
+    """None where they may not be listed: then what depends on their labels is told as not known."""
+    try:
+        return cluster.namespaces()
+    except Failure:
+        return {}
 
 
 def _read(file: Contents) -> Policies:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_vmferry.commands.migrate import migration_body, migration_name
-from kubectl_vmferry.failures import did_you_mean
+from kubectl_vmferry.commands.migrate import migrate_command, migration_body, migration_name, names_must_exist
+from kubectl_vmferry.failures import Failure, NotFoundFailure, UnreachableFailure, did_you_mean
 from kubectl_vmferry.overrides import Override, fields
 from vmferry_api.migrations import VMMigrationSpec
 from vmferry_api.names import OBJECT_NAME
@@ -93,6 +93,64 @@ def test_what_can_not_be_set_is_refused_with_what_can(given, says):
     with pytest.raises(click.BadParameter, match=r"^.") as refused:
         Override().convert(given, None, None)
     assert says in refused.value.message
+
+
+class Cluster:
+    """Says what a user who may do little is told."""
+
+    def __init__(self, *, policy=None, nodes=("node-a", "node-b")):
+        self._answers = {"policy": policy, "nodes": nodes}
+
+    def _answer(self, name):
+        if isinstance(self._answers[name], Exception):
+            raise self._answers[name]
+        return self._answers[name]
+
+    def policy(self, _):
+        return self._answer("policy")
+
+    def nodes(self):
+        return list(self._answer("nodes"))
+
+
+FORBIDDEN = Failure("forbidden")
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        Cluster(),
+        Cluster(policy=FORBIDDEN),
+        Cluster(nodes=FORBIDDEN),
+        Cluster(policy=FORBIDDEN, nodes=FORBIDDEN),
+    ],
+)
+def test_who_may_not_look_at_policies_or_nodes_may_ask_for_migrations(cluster):
+    names_must_exist(cluster, {**ASKED, "policy": "balanced"})
+
+
+@pytest.mark.parametrize(
+    ("cluster", "says"),
+    [
+        (Cluster(policy=NotFoundFailure("gone")), "gone"),
+        (Cluster(policy=UnreachableFailure("away")), "away"),
+        (Cluster(nodes=UnreachableFailure("away")), "away"),
+        (Cluster(nodes=("node-a", "node-c")), "there is no Node node-b; did you mean node-c?"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused_before_anything_is_created(cluster, says):
+    with pytest.raises(Failure) as refused:
+        names_must_exist(cluster, {**ASKED, "policy": "balanced"})
+    assert refused.value.message.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [(["--copy-storage"], "all"), (["--copy-storage=incremental"], "incremental"), ([], None)],
+)
+def test_copying_the_disks_needs_no_value(words, chosen):
+    given = ["vm", "--from", "a", "--to", "b", *words]
+    assert migrate_command.make_context("migrate", given).params["copy_storage"] == chosen
 
 
 def test_a_name_that_nothing_has_gets_the_nearest_one_or_all():

@@ -211,7 +211,8 @@ def test_the_wrong_number_of_files_is_wrong_usage(words, files):
 
 
 def follows(edited, *migrations, policies=()):
-    found = consequences(edited, migrations, policies, now=at(30))
+    labels = {"default": {"team": "a"}}
+    found = consequences(edited, migrations, policies, labels, now=at(30))
     return {each.migration: list(each.changes) for each in found}
 
 
@@ -241,6 +242,15 @@ def test_one_that_nothing_changes_for_goes_on():
 def test_one_whose_policy_is_removed_keeps_what_is_in_force():
     assert follows({"patient": None}, running()) == {
         "default/db-1-to-node-b": ["keeps what is in force to its end: its policy will be gone"]
+    }
+
+
+def test_one_that_waits_is_selected_by_the_labels_of_its_namespace():
+    edited = {"new": policy("new", selector={"namespaces": {"matchLabels": {"team": "a"}}})}
+    told = follows(edited, migration(), migration(name="elsewhere", namespace="unknown"))
+    assert told == {
+        "default/db-1-to-node-b": ["goes by new instead of (built-in)"],
+        "unknown/elsewhere": ["goes by none (NamespaceUnknown) instead of (built-in)"],
     }
 
 
