@@ -1,7 +1,7 @@
 """All that there is to say of one migration."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -100,7 +100,7 @@ def _timeline(migration: VMMigration, now: datetime) -> RenderableType:
     table.add_column(style="dim", justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for entry in entries:
-        since = entry.time - entries[0].time
+        since = timedelta(seconds=int((entry.time - entries[0].time).total_seconds()))  # as the clock shows
         text = Text(entry.text, style=entry.style)
         if entry.because:
             text.append(f"\n  {entry.because}", style="not bold default")
