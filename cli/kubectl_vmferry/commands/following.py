@@ -6,14 +6,14 @@ from datetime import datetime
 import click
 from rich.live import Live
 
-from kubectl_vmferry.cluster.following import Following, Seen
+from kubectl_vmferry.cluster.following import Seen
 from kubectl_vmferry.cluster.objects import Cluster, Raw, read
-from kubectl_vmferry.failures import INTERRUPTED, Failure
+from kubectl_vmferry.failures import INTERRUPTED, NEGATIVE, Failure
 from kubectl_vmferry.output.objects import json_line
 from kubectl_vmferry.output.terminal import console
 from kubectl_vmferry.views.changes import changes
 from kubectl_vmferry.views.screen import Specs, screen
-from kubectl_vmferry.views.standing import name, phase, sentence
+from kubectl_vmferry.views.standing import name, phase
 from vmferry_api.migrations import Phase, VMMigration
 from vmferry_api.policies import MigrationPolicy
 from vmferry_operator.decisions.select import with_overrides
@@ -74,7 +74,7 @@ class Shown:
 
 
 def follow(
-    cluster: Cluster, following: Following, *, until_over: bool, output: str | None = None
+    cluster: Cluster, following: Iterable[Seen], *, until_over: bool, output: str | None = None
 ) -> list[VMMigration]:
     """Show them until all are over, or for ever; those that there were, as seen last.
 
@@ -100,16 +100,17 @@ def follow(
 
 
 def exit_code(migrations: Iterable[VMMigration]) -> int:
-    """0: all have succeeded."""
-    return 0 if all(each.status.phase == Phase.SUCCEEDED for each in migrations) else 1
+    """0: all have succeeded, and there is one."""
+    phases = {each.status.phase for each in migrations}
+    return 0 if phases == {Phase.SUCCEEDED} else NEGATIVE
 
 
 def _over(shown: Shown) -> bool:
-    several = [*shown.migrations, *shown.ended.values()]
-    return bool(several) and all(each.status.is_over for each in shown.migrations)
+    """Whether none goes on: each look shows all that there are."""
+    return all(each.status.is_over for each in shown.migrations)
 
 
-def _live(following: Following, shown: Shown, *, until_over: bool) -> None:
+def _live(following: Iterable[Seen], shown: Shown, *, until_over: bool) -> None:
     terminal = console()
 
     def renderable() -> object:
@@ -138,7 +139,7 @@ def _live(following: Following, shown: Shown, *, until_over: bool) -> None:
         terminal.print(f"{name(each)}: deleted; last seen: {phase(each)}")
 
 
-def _in_lines(following: Following, shown: Shown, *, until_over: bool, as_json: bool) -> None:
+def _in_lines(following: Iterable[Seen], shown: Shown, *, until_over: bool, as_json: bool) -> None:
     before: dict[str, VMMigration] = {}
     lost = ""
     for seen in following:
@@ -184,8 +185,3 @@ def _tell_interrupted(migrations: Iterable[VMMigration]) -> None:
         f"kubectl vmferry cancel {place}",
         err=True,
     )
-
-
-def tell_end(migration: VMMigration) -> None:
-    """How it ended, in a line."""
-    click.echo(f"{name(migration)}: {phase(migration)}: {sentence(migration)}")
