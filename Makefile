@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds lock pictures bench setup clean
+.PHONY: demo test lint crds docs pictures lock bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -17,11 +17,16 @@ lint: $(READY)  ## style, types, layers, and the generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy bench
+	$(BIN)/mypy docs/site tests/doc_pages
 	$(BIN)/lint-imports
-	$(BIN)/python -m vmferry_api.crd --check crds
+	$(BIN)/python -m vmferry_api.crd --check crds --reference docs/api.md
 
-crds: $(READY)  ## regenerate the CRDs from crds/vmferry_api
-	$(BIN)/python -m vmferry_api.crd crds
+crds: $(READY)  ## regenerate the CRDs and docs/api.md from crds/vmferry_api
+	$(BIN)/python -m vmferry_api.crd crds --reference docs/api.md
+
+docs: $(READY)  ## the docs as a site, in dist/site; index.html can be opened as it is
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "file://$(CURDIR)/dist/site/index.html"
 
 pictures: $(READY)  ## draw docs/pictures anew from what was recorded
 	$(BIN)/python docs/pictures/render.py

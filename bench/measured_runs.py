@@ -14,9 +14,9 @@ from queue import Empty, SimpleQueue
 from kubernetes import client, config
 
 from vmferry_api import API_VERSION, GROUP, VERSION
-from vmferry_api.migrations import AttemptOutcome, Phase, VMMigration
+from vmferry_api.migrations import AttemptOutcome, Phase, Storage, VMMigration
 from vmferry_lab.guests.guest import Guest
-from vmferry_lab.guests.image import TICKS, GuestSpec
+from vmferry_lab.guests.image import TICKS
 from vmferry_lab.guests.workloads import Workload
 from vmferry_lab.lab import Lab
 from vmferry_lab.until import until
@@ -40,6 +40,7 @@ class Job:
     policy: str
     into_burst: float = 0.0
     """Seconds of a burst that have passed when it starts."""
+    storage: Storage = Storage.SHARED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,16 +125,7 @@ class Lanes:
         workload = job.workload
         guest = self._lab.guest(f"{workload.name.lower()}-{next(_numbers)}")
         try:
-            guest.start(
-                self._lab.host(source),
-                GuestSpec(
-                    name=guest.name,
-                    memory=workload.memory,
-                    dirty_rate=workload.dirty_rate,
-                    working_set=workload.working_set,
-                    cold=workload.cold,
-                ),
-            )
+            guest.start(self._lab.host(source), workload.spec(guest.name))
             with self._bursts(guest, workload):
                 time.sleep(job.into_burst)  # the point of the burst that is asked for
                 began, ticks = time.monotonic(), guest.verdict().ticks
@@ -153,6 +145,7 @@ class Lanes:
                 "sourceNode": source,
                 "targetNode": target,
                 "policyRef": {"name": job.policy},
+                "storage": job.storage,
             },
         }
         self._api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "vmmigrations", body)

@@ -252,6 +252,15 @@ class SourceReport(ApiModel):
 
     vm: VMReport | None = Field(default=None, description="The VM on the source.")
     hardware: Hardware | None = Field(default=None, description="What the VM needs of its target.")
+    after_attempt: int = Field(
+        default=0,
+        description="The last attempt that had ended when the agent looked at the VM; 0: none.",
+        ge=0,
+    )
+    unreachable: bool = Field(
+        default=False,
+        description="libvirt can't be asked; `message` has its word. What else is told here was known before.",
+    )
     message: Text | None = Field(default=None, description="Why the VM can't leave, for people.")
     libvirt_version: str | None = Field(default=None, description="Of the source host.", max_length=32)
     qemu_version: str | None = Field(default=None, description="Of the source host.", max_length=32)
@@ -297,6 +306,10 @@ class TargetReport(ApiModel):
         default=None, description="What the host can really do.", max_length=64
     )
     free_memory: Quantity | None = Field(default=None, description="Of the target host, in bytes.")
+    unreachable: bool = Field(
+        default=False,
+        description="libvirt can't be asked; `message` has its word. What else is told here was known before.",
+    )
     message: Text | None = Field(default=None, description="Why it isn't ready, for people.")
 
 
@@ -516,6 +529,11 @@ class Attempt(ApiModel):
     error: Text | None = Field(default=None, description="What went wrong, or why it was given up.")
     downtime: Duration | None = Field(default=None, description="How long the guest really stopped.")
     transferred: Quantity | None = Field(default=None, description="Bytes sent.")
+    interrupted: Duration | None = Field(
+        default=None,
+        description="How long nothing flowed in interruptions of post-copy, in all: so long the guest stood still "
+        "wherever it needed a page. Absent: there was none, or the first one lasts.",
+    )
     suspended: bool = Field(
         default=False,
         description="The agent has paused the guest for this attempt, and lets it run again where it stays.",
@@ -525,7 +543,11 @@ class Attempt(ApiModel):
 class Recovery(ApiModel):
     """An interruption of post-copy, and what was done about it."""
 
-    since: datetime = Field(description="When it was seen to be interrupted.")
+    since: datetime = Field(description="When the last memory flowed before it.")
+    again: datetime | None = Field(
+        default=None,
+        description="The same, where it was interrupted again within a minute of its end; absent: it was not.",
+    )
     tries: int = Field(default=0, description="How often it was tried to take it up again.", ge=0)
     last_try: datetime | None = Field(default=None, description="When it was tried last.")
     error: Text | None = Field(default=None, description="What libvirt said to that.")

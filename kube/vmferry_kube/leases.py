@@ -24,9 +24,16 @@ _logger = logging.getLogger(__name__)
 DURATION = timedelta(seconds=40)
 """After so long without a renewal its holder counts as gone."""
 EVERY = timedelta(seconds=10)
+NAMESPACE = "vmferry-system"
+"""Where the Leases are, unless told otherwise."""
 _JITTER = 0.04
 _NOT_FOUND = 404
 _CONFLICT = 409
+
+
+def agent_lease_name(node: str) -> str:
+    """The Lease of the agent of a node."""
+    return f"vmferry-agent-{node}"
 
 
 class Lease:

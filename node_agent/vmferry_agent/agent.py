@@ -13,7 +13,8 @@ from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import Hypervisor
 from vmferry_agent.measurements import UNMEASURED, Measurements
 from vmferry_agent.metrics import AgentState, RoleState
-from vmferry_agent.migrations.source import SourceMigration, has_ended
+from vmferry_agent.migrations import source, target
+from vmferry_agent.migrations.source import SourceMigration
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.migrations.traces import Traces
 from vmferry_agent.reach import NetworkReach
@@ -81,7 +82,7 @@ class Agent:
             new_reporter=self._reporter(SOURCE_AGENT, lambda: self._source),
             new_work=self._leaving,
             concerns=lambda migration: migration.spec.source_node == node,
-            ended=has_ended,
+            ended=source.has_ended,
             follow=lambda before, now: tally(before.status, now.status, measurements),
         )
         self._target = Role(
@@ -89,7 +90,7 @@ class Agent:
             new_reporter=self._reporter(TARGET_AGENT, lambda: self._target),
             new_work=self._coming,
             concerns=lambda migration: migration.spec.target_node == node,
-            ended=lambda migration: migration.status.is_over,
+            ended=target.has_ended,
         )
         self._watches = {
             role: Watch(

@@ -14,6 +14,7 @@ import yaml
 from typing_extensions import override
 
 from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri
+from vmferry_kube.leases import NAMESPACE
 from vmferry_kube.logs import LogFormat
 
 _PREFIX = "VMFERRY_"
@@ -149,7 +150,7 @@ _OPTIONS = (
         default=True,
         is_flag=True,
     ),
-    _option("--namespace", "Where the agents' Leases are.", default="vmferry-system"),
+    _option("--namespace", "Where the agents' Leases are.", default=NAMESPACE),
     _option("--health-address", "The address of /healthz, /readyz and /metrics.", default="0.0.0.0"),  # noqa: S104
     _option("--health-port", "Their port; 0: any that is free; off: none.", default=8080, type=_Port()),
     _option(

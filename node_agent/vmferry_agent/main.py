@@ -23,7 +23,7 @@ from vmferry_agent.preflight import check as look
 from vmferry_agent.preflight import log_libvirt
 from vmferry_agent.signals import Signals, leave
 from vmferry_kube.clients import connect
-from vmferry_kube.leases import Lease
+from vmferry_kube.leases import Lease, agent_lease_name
 from vmferry_kube.logs import log_to_stderr
 
 _logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _lease(configuration: Configuration, client: ApiClient) -> Lease:
     return Lease(
         client,
         namespace=configuration.namespace,
-        name=f"vmferry-agent-{configuration.node}",
+        name=agent_lease_name(configuration.node),
         holder=f"{configuration.node}_{boot}",
     )
 

@@ -3,12 +3,16 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api
+from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api, CoreV1Api
 
 from vmferry_kube.clients import REQUEST_TIMEOUT
 from vmferry_kube.errors import UnavailableError, asking
+from vmferry_kube.leases import agent_lease_name
+from vmferry_operator.decisions.silence import AgentLease, Leases
 
 _logger = logging.getLogger(__name__)
 
@@ -20,15 +24,20 @@ Answer = TypeVar("Answer")
 
 
 class ClusterFacts:
-    """Nodes and Namespaces.
+    """Nodes, Namespaces, and the Leases of the nodes' agents.
 
     Args:
         client: The connection to the API server.
+        namespace: Where the Leases are.
         clock: Seconds that never go back.
     """
 
-    def __init__(self, client: ApiClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: ApiClient, *, namespace: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         core = CoreV1Api(client)
+        read_lease = partial(CoordinationV1Api(client).read_namespaced_lease, namespace=namespace)
+        self._leases = _Remembered("Lease", read_lease, _agent_lease, clock)
         self._nodes = _Remembered("Node", core.read_node, lambda _: True, clock)
         self._namespaces = _Remembered("Namespace", core.read_namespace, _labels, clock)
 
@@ -50,6 +59,18 @@ class ClusterFacts:
             return await self._namespaces.get(name) or {}
         except UnknownError:
             return None
+
+    async def agent_leases(self, nodes: Collection[str]) -> Leases:
+        """The Leases of the agents of these nodes, without those that are not there or not known just now."""
+        found = {}
+        for node in nodes:
+            try:
+                lease = await self._leases.get(agent_lease_name(node))
+            except UnknownError:
+                continue
+            if lease is not None:
+                found[node] = lease
+        return found
 
 
 class UnknownError(Exception):
@@ -95,6 +116,15 @@ class _Remembered(Generic[Answer]):
         if answer is not None:  # what is missing may come at any moment
             self._answers[name] = (self._clock() + REMEMBERED, answer)
         return answer
+
+
+def _agent_lease(lease: Any) -> AgentLease | None:  # noqa: ANN401 - the client's untyped object
+    """By the API server's clock, in the place of the node's, where that tells."""
+    written = [each.time for each in lease.metadata.managed_fields or [] if each.time is not None]
+    renewed = max(written, default=lease.spec.renew_time)
+    if renewed is None or lease.spec.lease_duration_seconds is None:
+        return None
+    return AgentLease(renewed=renewed, lasts=timedelta(seconds=lease.spec.lease_duration_seconds))
 
 
 def _labels(namespace: Any) -> Mapping[str, str]:  # noqa: ANN401 - the client's untyped object

@@ -16,6 +16,7 @@ from vmferry_kube.backoff import Backoff
 from vmferry_kube.clients import REQUEST_TIMEOUT
 from vmferry_kube.errors import asking
 from vmferry_kube.keys import ObjectKey
+from vmferry_kube.leases import NAMESPACE
 from vmferry_kube.migrations import StatusWriter
 from vmferry_kube.queues import WorkQueue
 from vmferry_kube.watching import Watch
@@ -36,9 +37,16 @@ class Controller:
     Args:
         client: The connection to the API server.
         now: The time.
+        namespace: Where the agents' Leases are.
     """
 
-    def __init__(self, client: ApiClient, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        namespace: str = NAMESPACE,
+    ) -> None:
         self._objects = CustomObjectsApi(client)
         self._now = now
         self._migrations = Store(VMMigration, changed=self._migration_changed)
@@ -52,6 +60,7 @@ class Controller:
             list_policies=self._list_policies,
             cluster=self._cluster.now,
             now=now,
+            namespace=namespace,
         )
         policies = PolicyController(
             StatusWriter(client, manager=OPERATOR),

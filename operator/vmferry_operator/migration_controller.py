@@ -13,6 +13,7 @@ from vmferry_api.owners import OPERATOR
 from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.errors import ConflictError
 from vmferry_kube.keys import ObjectKey
+from vmferry_kube.leases import NAMESPACE
 from vmferry_kube.migrations import FinalizerWriter, Remover, StatusWriter
 from vmferry_operator.cluster_facts import ClusterFacts
 from vmferry_operator.decisions.cluster import Cluster
@@ -22,6 +23,7 @@ from vmferry_operator.decisions.decide import (
     Surroundings,
     changed_conditions,
     decide,
+    leases_wanted,
     own_part,
 )
 from vmferry_operator.store import Store
@@ -41,6 +43,7 @@ class MigrationController:
         list_policies: Reads all policies anew into the store.
         cluster: All that runs or waits, as last seen.
         now: The time.
+        namespace: Where the agents' Leases are.
     """
 
     def __init__(
@@ -52,13 +55,14 @@ class MigrationController:
         list_policies: Callable[[], Awaitable[None]],
         cluster: Callable[[], Cluster],
         now: Callable[[], datetime],
+        namespace: str = NAMESPACE,
     ) -> None:
         self._migrations = migrations
         self._policies = policies
         self._list_policies = list_policies
         self._cluster = cluster
         self._now = now
-        self._facts = ClusterFacts(client)
+        self._facts = ClusterFacts(client, namespace=namespace)
         self._status = StatusWriter(client, manager=OPERATOR)
         self._finalizers = FinalizerWriter(client)
         self._remover = Remover(client)
@@ -118,6 +122,7 @@ class MigrationController:
             nodes=nodes,
             namespace_labels=labels,
             cluster=self._cluster(),
+            leases=await self._facts.agent_leases(leases_wanted(migration, now=self._now())),
         )
 
     async def _carry_out(

@@ -2,11 +2,13 @@
 
 Each figure is a ratio to what plain libvirt, or oVirt's "Minimal downtime", does to the same guest in the same
 run (bench/objective.py has them all). Where a ratio is missed the runs are repeated, up to five times each, and
-their medians count: a run lasts seconds, and the machine has other things to do.
+their medians count: a run lasts seconds, and the machine has other things to do. Where nothing but the same is
+wanted, medians would differ by chance, and all pairs of runs are compared.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import pytest
 
@@ -18,6 +20,8 @@ from vmferry_lab.guests.workloads import BORDERLINE, BURSTS, HOPELESS, IDLE, JUS
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for all of the first runs
 
 MOST_RUNS = 5
+HARDLY_CHANCE = 0.9
+"""So many pairs of five runs each are won by one side alone, where both are alike, in 1 of 60 cases."""
 PLAIN, OVIRT = "plain", "ovirt-minimal-downtime"
 GENTLE, HARD, POST_COPY = "objective-gentle", "objective-hard", "objective-post-copy"
 AT_ONCE, ONE_SECOND = "objective-post-copy-at-once", "objective-1s"
@@ -48,15 +52,23 @@ class Measured:
         other: str,
         *,
         ratio: float,
-        slack: float = 0,
         figure: Callable[[Run], float] = lambda run: run.seconds,
     ) -> float:
         """Seconds by which a policy misses a ratio to another one's figure, by default the time it takes."""
         while True:
-            most = ratio * median(self.of(workload, other), figure) + slack
+            most = ratio * median(self.of(workload, other), figure)
             excess = median(self.of(workload, policy), figure) - most
             if excess <= 0 or len(self.of(workload, policy)) == MOST_RUNS:
                 return excess
+            self.measure([(workload, policy), (workload, other)])
+
+    def slower(self, workload: Workload, policy: str, other: str, *, slack: float) -> float:
+        """The share of pairs of runs in which a policy takes longer than another one, by more than the slack."""
+        while True:
+            pairs = list(product(self.of(workload, policy), self.of(workload, other)))
+            share = sum(run.seconds > most.seconds + slack for run, most in pairs) / len(pairs)
+            if share <= 0.5 or len(self.of(workload, policy)) == MOST_RUNS:
+                return share
             self.measure([(workload, policy), (workload, other)])
 
     def all(self) -> list[Run]:
@@ -94,7 +106,7 @@ def names(workload: Workload) -> str:
 def test_an_easy_guest_is_left_alone_and_not_slower_than_with_plain_libvirt(
     measured: Measured, workload: Workload, slack: float, policy: str
 ) -> None:
-    assert measured.excess(workload, policy, PLAIN, ratio=1, slack=slack) <= 0
+    assert measured.slower(workload, policy, PLAIN, slack=slack) < HARDLY_CHANCE
     for run in measured.of(workload, policy):
         assert run.attempts == 1
         assert "switchToPostCopy" not in "".join(run.actions)

@@ -1,7 +1,9 @@
 """The Lease of a node's agent, as a real API server takes it."""
 
 import asyncio
-from datetime import timedelta
+import itertools
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from kubernetes import client as sync
@@ -9,18 +11,32 @@ from kubernetes import config as sync_config
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
-from vmferry_kube.leases import Lease
-from vmferry_lab.controlplane.control_plane import AGENT
+from vmferry_kube.leases import Lease, agent_lease_name
+from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR
+from vmferry_operator.cluster_facts import ClusterFacts
 
 NAMESPACE = "vmferry-system"
+
+
+@asynccontextmanager
+async def connected_as(control_plane, user):
+    configuration = Configuration()
+    await config.load_kube_config(str(control_plane.kubeconfig(user)), client_configuration=configuration)
+    async with ApiClient(configuration) as connected:
+        yield connected
 
 
 @pytest.fixture
 async def agent(control_plane):
     """The API server as the agents see it."""
-    configuration = Configuration()
-    await config.load_kube_config(str(control_plane.kubeconfig(AGENT)), client_configuration=configuration)
-    async with ApiClient(configuration) as connected:
+    async with connected_as(control_plane, AGENT) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def operator(control_plane):
+    """The API server as the operator sees it."""
+    async with connected_as(control_plane, OPERATOR) as connected:
         yield connected
 
 
@@ -93,3 +109,27 @@ async def test_it_is_kept_renewed_and_what_fails_is_tried_again(agent, leases):
     assert (
         leases.read_namespaced_lease("vmferry-agent-kept", NAMESPACE).spec.holder_identity == "node-a_boot-1"
     )
+
+
+async def test_the_operator_reads_when_it_was_renewed_by_the_api_server_s_clock(operator, agent, leases):
+    ahead = timedelta(hours=1)
+    name = agent_lease_name("node-of-lease")
+    lease = Lease(
+        agent, namespace=NAMESPACE, name=name, holder="boot-1", now=lambda: datetime.now(UTC) + ahead
+    )
+    await lease.renew()
+    facts = ClusterFacts(operator, namespace=NAMESPACE, clock=itertools.count(0, 10).__next__)
+    first = (await facts.agent_leases(["node-of-lease"]))["node-of-lease"]
+    assert abs(datetime.now(UTC) - first.renewed) < timedelta(minutes=5)
+    assert first.lasts == timedelta(seconds=40)
+    async with asyncio.timeout(30):  # the API server's times are whole seconds
+        while (await facts.agent_leases(["node-of-lease"]))["node-of-lease"].renewed <= first.renewed:
+            await lease.renew()
+
+
+async def test_of_a_lease_that_there_is_not_nothing_is_known(operator):
+    assert await ClusterFacts(operator, namespace=NAMESPACE).agent_leases(["node-without-agent"]) == {}
+
+
+async def test_a_lease_that_the_operator_may_not_read_is_not_known(operator):
+    assert await ClusterFacts(operator, namespace="default").agent_leases(["node-of-lease"]) == {}

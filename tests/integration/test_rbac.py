@@ -40,10 +40,13 @@ def test_each_user_has_exactly_these_rights(control_plane, user, resource):
 
 
 @pytest.mark.parametrize("namespace", ["vmferry-system", "kube-node-lease"])
-def test_agents_keep_their_leases_in_their_own_namespace_only(control_plane, namespace):
-    kubectl = Kubectl(control_plane.kubeconfig(AGENT))
+@pytest.mark.parametrize(("user", "may"), [(AGENT, {"get", "create", "update"}), (OPERATOR, {"get"})])
+def test_agents_keep_their_leases_in_their_own_namespace_only_and_the_operator_reads_them(
+    control_plane, user, may, namespace
+):
+    kubectl = Kubectl(control_plane.kubeconfig(user))
     rights = {verb for verb in VERBS if _may(kubectl, verb, "leases", ["-n", namespace])}
-    assert rights == ({"get", "create", "update"} if namespace == "vmferry-system" else set())
+    assert rights == (may if namespace == "vmferry-system" else set())
 
 
 def _may(kubectl: Kubectl, verb: str, resource: str, words: list[str]) -> bool:

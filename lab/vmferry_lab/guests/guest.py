@@ -184,6 +184,7 @@ class Guest:
         """The domain.
 
         The disk that it boots from is read-only, so that libvirt deems live migration safe without shared storage.
+        ACPI is what devices can be attached by; the guest itself knows nothing of it.
         """
         return f"""<domain type='qemu'>
   <name>{escape(self.name)}</name>
@@ -191,6 +192,7 @@ class Guest:
   <memory unit='b'>{spec.memory}</memory>
   <vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>
+  <features><acpi/></features>
   <cpu mode='custom'><model>qemu64</model></cpu>
   <devices>
     <emulator>{shutil.which("qemu-system-x86_64")}</emulator>

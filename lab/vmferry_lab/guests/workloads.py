@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vmferry_lab.guests.image import GuestSpec, Pattern
+
 _MB = 1_000_000
 _MIB = 2**20
 
@@ -19,6 +21,20 @@ class Workload:
     memory: int = 128 * _MIB
     rates: tuple[tuple[float, int], ...] = ()
     """Seconds, and the rate from then on; the last two alternate for ever."""
+    pattern: Pattern = Pattern.SEQUENTIAL
+    local_disk: bool = False
+
+    def spec(self, name: str) -> GuestSpec:
+        """A guest of this name that does it."""
+        return GuestSpec(
+            name=name,
+            memory=self.memory,
+            dirty_rate=self.dirty_rate,
+            working_set=self.working_set,
+            pattern=self.pattern,
+            cold=self.cold,
+            local_disk=self.local_disk,
+        )
 
     @property
     def touched(self) -> int:

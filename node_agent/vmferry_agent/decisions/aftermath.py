@@ -39,6 +39,24 @@ def duty(status: VMMigrationStatus, now: datetime) -> Duty | None:
     return None
 
 
+def last_word_is_given(status: VMMigrationStatus, now: datetime) -> bool:
+    """Whether what the target's agent has told of the VM stays true after the end.
+
+    It does once the agent has looked after the last attempt, and libvirt no longer holds the VM there for it.
+    """
+    last = status.attempts[-1] if status.attempts else None
+    target = status.target
+    if last is None or last.end is None or target is None or now - last.end >= WORTH:
+        return True
+    if target.unreachable or target.after_attempt < last.number:
+        return False
+    return target.vm is None or not (_is_held(target.vm) or target.vm.in_post_copy)
+
+
+def _is_held(vm: VMReport) -> bool:
+    return vm.state == VMState.PAUSED and vm.reason in {"Migration", "StartingUp"}
+
+
 def _left_behind(vm: VMReport) -> bool:
     return vm.state == VMState.SHUT_OFF and vm.reason == "Migrated"
 

@@ -4,15 +4,12 @@ The measure is the needed downtime (QEMU's expected `downtime`), which is consta
 remain are none: they make a saw-tooth whose troughs are alike for hopeless and for converging guests.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from vmferry_agent.decisions.standstill import MARGIN, MIN_PASSES, Need, Standstill
 from vmferry_agent.hypervisor.port import Sample
 
-MARGIN = 0.03
-"""The best needed downtime must fall by this part of itself to count as falling."""
-MIN_PASSES = 3
-"""So many passes must have brought nothing, however long they take: the passes of a huge VM are slow."""
 SAME_BANDWIDTH = 0.1
 """A cap that changes by no more than this part of itself is the same."""
 LINK_DELIVERS = 0.8
@@ -40,9 +37,10 @@ class Convergence:
     moved_at: float | None = None
     """When the stream was last seen to have carried something; None: nothing was seen yet."""
     best: timedelta | None = None
-    """The lowest needed downtime so far."""
-    best_at: float = 0.0
+    """The lowest needed downtime so far, for however short a time."""
     best_pass: int = 0
+    standstill: Standstill = field(default_factory=Standstill)
+    """For how long the needed downtime has not fallen."""
     last: timedelta | None = None
     """The needed downtime of the last sample."""
     memory_pass: int = 0
@@ -73,11 +71,18 @@ class Convergence:
             seen = replace(seen, progress_at=now)
         if in_post_copy or sample.memory_pass <= 1 or seen.last is None:
             return seen
-        # the higher of two samples: a hiccup of the measured bandwidth lowers a single one
         needed = max(seen.last, self.last or seen.last)
+        need = Need(
+            at=now,
+            memory_pass=sample.memory_pass,
+            downtime=needed,
+            alone=seen.last,
+            bandwidth=sample.bandwidth,
+        )
+        seen = replace(seen, standstill=self.standstill.after(need))
         if self.best is not None and needed >= self.best * (1 - MARGIN):
             return seen
-        return replace(seen, progress_at=now, best=needed, best_at=now, best_pass=sample.memory_pass)
+        return replace(seen, progress_at=now, best=needed, best_pass=sample.memory_pass)
 
     def with_bandwidth(self, before: int | None, now: int | None) -> "Convergence":
         """Forget the best if the cap has really changed: the needed downtime is another one then.
@@ -92,16 +97,11 @@ class Convergence:
         cap = before if self.cap is None else self.cap
         if cap is not None and now is not None and abs(now - cap) <= SAME_BANDWIDTH * cap:
             return replace(self, cap=cap)
-        return replace(self, best=None, cap=now)
+        return replace(self, best=None, standstill=Standstill(), cap=now)
 
     def stalling(self, limit: timedelta, *, now: float) -> bool:
-        """Whether the best needed downtime has not fallen for so long; never with a limit of zero."""
-        return (
-            limit > timedelta(0)
-            and self.best is not None
-            and now - self.best_at >= limit.total_seconds()
-            and self.memory_pass - self.best_pass >= MIN_PASSES
-        )
+        """Whether the needed downtime has not fallen for so long; never with a limit of zero."""
+        return limit > timedelta(0) and self.standstill.lasts(limit, now=now)
 
     def silent_for(self, now: float) -> timedelta:
         """How long the stream has carried nothing, which no host reports of a link that is cut."""
@@ -109,4 +109,5 @@ class Convergence:
 
     def link_is_slow(self, granted: int | None) -> bool:
         """Whether the link carries clearly less than it is allowed to, in bytes per second."""
-        return granted is not None and self.bandwidth is not None and self.bandwidth < LINK_DELIVERS * granted
+        carried = self.standstill.bandwidth or self.bandwidth
+        return granted is not None and carried is not None and carried < LINK_DELIVERS * granted

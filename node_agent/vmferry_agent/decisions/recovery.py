@@ -94,6 +94,11 @@ def next_step(
     return Step.RESUME
 
 
+def stood_still(recovery: Recovery, until: datetime) -> timedelta:
+    """How long nothing has flowed in an interruption that ends then, since it began or began again."""
+    return max(timedelta(0), until - (recovery.again or recovery.since))
+
+
 def backoff(wanted: PostCopyRecovery, tries: int, seed: str) -> timedelta:
     """The wait after so many tries: doubled each time, up to a minute, less up to a fifth."""
     if tries == 0:

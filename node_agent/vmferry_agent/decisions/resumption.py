@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from vmferry_agent.decisions.convergence import MARGIN, MIN_PASSES, Convergence
+from vmferry_agent.decisions.convergence import Convergence
+from vmferry_agent.decisions.standstill import MARGIN, MIN_PASSES, Standstill
 from vmferry_api.migrations import Progress
 
 
@@ -25,20 +26,27 @@ def resumed(
     seen = replace(seen, memory_pass=progress.memory_pass, transferred=progress.transferred)
     if not progress.recent:
         return seen
+    still = Standstill()
     for each in progress.recent:
         at = began_at + each.elapsed.total_seconds()
-        if seen.best is None or each.needed_downtime < seen.best * (1 - MARGIN):
-            best = each.needed_downtime
-            seen = replace(seen, best=best, best_at=at, best_pass=each.memory_pass, progress_at=now)
-        elif each.memory_pass >= seen.best_pass + MIN_PASSES:
+        if still.best is None or each.needed_downtime < still.best * (1 - MARGIN):
+            still = Standstill(best=each.needed_downtime, best_at=at, best_pass=each.memory_pass)
+            seen = replace(seen, progress_at=now)
+        elif each.memory_pass >= still.best_pass + MIN_PASSES:
             seen = replace(seen, progress_at=min(seen.progress_at, at))
     if stalling_since is not None:
         # the best was before the passes that are still told; if one of them was lower, it was by a hiccup
-        seen = replace(
-            seen,
+        still = Standstill(
             best=min(each.needed_downtime for each in progress.recent),
-            best_at=min(seen.best_at, stalling_since - limit.total_seconds()),
+            best_at=min(still.best_at, stalling_since - limit.total_seconds()),
             best_pass=min(progress.recent[0].memory_pass, progress.memory_pass - MIN_PASSES),
-            progress_at=min(seen.progress_at, stalling_since),
         )
-    return replace(seen, last=progress.needed_downtime, bandwidth=progress.bandwidth)
+        seen = replace(seen, progress_at=min(seen.progress_at, stalling_since))
+    return replace(
+        seen,
+        best=still.best,
+        best_pass=still.best_pass,
+        standstill=replace(still, shown_pass=progress.memory_pass),
+        last=progress.needed_downtime,
+        bandwidth=progress.bandwidth,
+    )

@@ -158,6 +158,7 @@ class Attempt:
         elif calling:
             await self._steering.give_up_if_due(in_post_copy=in_post_copy)
         elif not look.busy and (end := await self._ended(look.domain)) is not None:
+            self._reports.domain(look.domain)
             return end
         if look.domain is not None and in_post_copy:
             end = await self._interruption.see_through(

@@ -76,6 +76,7 @@ class Interruption:
         self._asked_at: datetime | None = None
         self._old_word = False
         self._learned = False
+        self._silent_for = timedelta(0)
         self._told = _WORDS[Flow.FLOWS]
 
     @property
@@ -198,6 +199,7 @@ class Interruption:
         silent_for = seen.silent_for(now)
         if self._taken_up_at is not None:  # what was taken up anew has not had the time to carry anything
             silent_for = min(silent_for, timedelta(seconds=now - self._taken_up_at))
+        self._silent_for = silent_for
         return flow(failed=failed, silent_for=silent_for, moved_since_failure=moved)
 
     def _flows_all_the_same(self, seen: Convergence) -> bool:
@@ -206,14 +208,19 @@ class Interruption:
             return False
         return not self._target_has_failed() and seen.moved_at > self._failed_at + SHOWS.total_seconds() / 2
 
+    def _begun(self, before: Recovery | None, since: datetime) -> Recovery:
+        """The record of an interruption before which memory flowed last then."""
+        if before is None or before.end is None or since - before.end >= SAME:
+            return Recovery(since=since)
+        return before.replace(again=max(since, before.end), end=None)
+
     def _keep(self, how: Flow) -> Recovery:
         """The record of this interruption; one that is over is closed."""
         recovery = self._status.recovery
         interrupted = how in {Flow.SILENT, Flow.BROKEN}
         now = self._clock.now()
         if interrupted and (recovery is None or recovery.end is not None):
-            again = recovery is not None and recovery.end is not None and now - recovery.end < SAME
-            recovery = recovery.replace(end=None) if again and recovery else Recovery(since=now)
+            recovery = self._begun(recovery, now - self._silent_for)
             self._status.recover(recovery)
         elif not interrupted and recovery is not None and recovery.end is None:
             recovery = recovery.replace(end=now)

@@ -12,12 +12,13 @@ from vmferry_agent.decisions.outcome import Ended, GivenUp, restarted
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError
 from vmferry_agent.migrations.attempt import Attempt
 from vmferry_agent.migrations.orders import Orders
+from vmferry_agent.migrations.slow_answers import told_if_slow
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Recorded, Trace, Traces
 from vmferry_agent.migrations.vm_facts import VMFacts
 from vmferry_agent.reach import Reach
 from vmferry_agent.reporting import ObjectGoneError, Reporter
-from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration
+from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration, VMState
 from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ class SourceMigration:
         self._status = SourceStatus(migration.status, reporter, clock.now)
         self._dutiful_at = clock.monotonic()
         self._duty_delays = iter(Backoff())
-        self._vm_facts = VMFacts(hypervisor, measures=measure_dirty_rate, found=self._changed.set)
+        self._vm_facts = VMFacts(
+            hypervisor, measures=measure_dirty_rate, found=self._changed.set, clock=clock
+        )
 
     def update(self, migration: VMMigration) -> None:
         """Take the object as it is now; what this agent itself has written is no news."""
@@ -123,9 +126,10 @@ class SourceMigration:
 
     async def _reconcile(self) -> None:
         try:
-            domain = await self._hypervisor.find(self._vm)
-            facts = await self._hypervisor.facts()
-            if domain is not None and not self._status.attempts:
+            with told_if_slow(self._status.unreachable):
+                domain = await self._hypervisor.find(self._vm)
+                facts = await self._hypervisor.facts()
+            if domain is not None and self._is_to_leave(domain):
                 await self._vm_facts.look(domain, free=domain.uuid not in self._claims)
             self._describe(facts, domain)
             if self._status.open_attempt is not None:
@@ -144,9 +148,19 @@ class SourceMigration:
         known = source.vm.uuid if source and source.vm and self._status.attempts else None
         return known or self._migration.spec.vm
 
+    def _is_to_leave(self, domain: Domain) -> bool:
+        """Whether it waits for its first attempt, or for another one that is not due yet."""
+        if not self._status.attempts:
+            return True
+        alive = domain.state in {VMState.RUNNING, VMState.PAUSED} and not domain.in_post_copy
+        waits = self._status.open_attempt is None and self._due_attempt() is None
+        return alive and waits and not self._migration.status.is_over
+
     def _describe(self, facts: HostFacts, domain: Domain | None) -> None:
         if self._status.attempts:
             self._status.see(domain)  # once it has begun to leave, its absence is no news
+            if self._vm_facts.hardware is not None:
+                self._status.need(self._vm_facts.hardware)
             return
         name = self._migration.spec.vm
         missing = f"{self._migration.spec.source_node} has no domain {name} (virsh list --all)"
@@ -179,15 +193,23 @@ class SourceMigration:
             self._refuse(number, f"there is no domain {self._migration.spec.vm} any more")
             return
         with self._claim(domain) as free:
-            if not free or (await self._hypervisor.look(domain)).sample is not None:
-                self._refuse(number, _another(domain))
-            else:
+            if free and not await self._migrates(domain):
                 await self._begin(number, domain)
+            else:
+                self._refuse(number, _another(domain))
+
+    async def _migrates(self, domain: Domain) -> bool:
+        """Whether libvirt has a migration of it already."""
+        with told_if_slow(self._status.unreachable):
+            look = await self._hypervisor.look(domain)
+        self._status.see(look.domain)  # takes back that it does not answer
+        return look.sample is not None
 
     def _refuse(self, number: int, reason: str) -> None:
         """Say why an attempt can't be made now."""
         self._status.begin(number)
         self._status.end(Ended(outcome=AttemptOutcome.FAILED, error=reason))
+        self._changed.set()  # the VM is to be looked at once more, now that it has ended
 
     async def _begin(self, number: int, domain: Domain) -> None:
         """Write the attempt down, then start it: a crash in between leaves a record, never an unknown job."""
@@ -270,10 +292,13 @@ class SourceMigration:
         job = attempt.figures if end.outcome == AttemptOutcome.COMPLETED else None
         trace.end(attempt.elapsed.total_seconds(), end, job)
         try:
-            self._status.see(await self._hypervisor.find(domain.uuid))
+            seen = await self._hypervisor.find(domain.uuid)
         except HypervisorError as error:  # how it ended is known all the same, and is told
             _logger.warning("%s: can't look at %s: %s", self._name, domain.name, error)
-        self._status.end(end, job)
+            self._status.end(end, job)
+        else:
+            self._status.end(end, job)
+            self._status.see(seen)
         self._changed.set()  # another attempt may be wanted by now
         _logger.info("%s: %s: %s", self._name, end.outcome, end.error or "the VM has left")
 

@@ -1,10 +1,11 @@
 """The source agent's part of the status of one migration."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from vmferry_agent.decisions.outcome import Ended
+from vmferry_agent.decisions.recovery import stood_still
 from vmferry_agent.hypervisor.port import CompletedJob, Domain, HostFacts
 from vmferry_agent.migrations.vm_reports import vm_report
 from vmferry_api.conditions import ConditionType, Status, condition, find_condition, true_since
@@ -143,13 +144,26 @@ class SourceStatus:
         """Say in which state the VM is here."""
         source = self._status.source or SourceReport()
         gone = (source.vm or VMReport(state=VMState.ABSENT)).replace(state=VMState.ABSENT, reason=None)
-        self._change(source=source.replace(vm=gone if domain is None else vm_report(domain)))
+        ended = (each.number for each in self.attempts if each.end is not None)
+        self._change(
+            source=source.replace(
+                vm=gone if domain is None else vm_report(domain),
+                after_attempt=max(ended, default=0),
+                unreachable=False,
+                message=None if source.unreachable else source.message,
+            )
+        )
+
+    def need(self, hardware: Hardware) -> None:
+        """Say what the VM needs of its target by now."""
+        self._change(source=(self._status.source or SourceReport()).replace(hardware=hardware))
 
     def unreachable(self, message: str) -> None:
         """Say that libvirt does not answer; of the VM nothing is known then."""
         source = self._status.source or SourceReport()
         vm = source.vm if self.attempts else None
-        self._change(source=source.replace(vm=vm, message=f"libvirt can't be asked: {message}"))
+        blind = source.replace(vm=vm, unreachable=True, message=f"libvirt can't be asked: {message}")
+        self._change(source=blind)
 
     def warn(self, message: str) -> None:
         """Say what is wrong here, for people."""
@@ -169,6 +183,7 @@ class SourceStatus:
             error=end.error,
             downtime=job.downtime if job else None,
             transferred=rounded(job.transferred) if job and job.transferred is not None else None,
+            interrupted=self._interrupted(self.recovery, self._now()),
         )
         over = [
             condition(
@@ -200,8 +215,19 @@ class SourceStatus:
         self._change(attempts=[*self.attempts[:-1], self.attempts[-1].replace(suspended=False)])
 
     def recover(self, recovery: Recovery) -> None:
-        """Say what is done about an interruption."""
-        self._change(recovery=recovery)
+        """Say what is done about an interruption; what it took is added to the attempt's when it ends."""
+        if recovery.end is None or not self.attempts:
+            self._change(recovery=recovery)
+            return
+        attempt = self.attempts[-1].replace(interrupted=self._interrupted(self.recovery, recovery.end))
+        self._change(recovery=recovery, attempts=[*self.attempts[:-1], attempt])
+
+    def _interrupted(self, recovery: Recovery | None, until: datetime) -> timedelta | None:
+        """How long nothing has flowed in the last attempt's interruptions, with the one that lasts until then."""
+        before = self.attempts[-1].interrupted
+        if recovery is None or recovery.end is not None:
+            return before
+        return (before or timedelta(0)) + stood_still(recovery, until)
 
     def advance(self, progress: Progress) -> None:
         """Say how far it is."""

@@ -4,11 +4,13 @@ import asyncio
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from vmferry_agent.clock import Clock
+from vmferry_agent.decisions.aftermath import last_word_is_given
 from vmferry_agent.decisions.readiness import not_ready, unsuitable
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError, Suitability
+from vmferry_agent.migrations.slow_answers import told_if_slow
 from vmferry_agent.migrations.vm_reports import vm_report
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.streams import IncomingStreams
@@ -82,6 +84,7 @@ class TargetMigration:
         self._suitability: Suitability | None = None
         self._suited: Hardware | None = None
         self._asked_at = 0.0
+        self._told: TargetReport | None = None
 
     def update(self, migration: VMMigration) -> None:
         """Take the object as it is now; how far it is on its source is no news here."""
@@ -107,7 +110,7 @@ class TargetMigration:
                     listens = True
                 report = await self._look()
                 if report is not None:
-                    self._reporter.put(VMMigrationStatus(target=report).part("target"))
+                    self._tell(report)
                     await self._end_dead_streams(report)
                 await self._wait()
 
@@ -116,8 +119,14 @@ class TargetMigration:
         source = self._migration.status.source
         return source.vm if source else None
 
+    def _tell(self, report: TargetReport) -> None:
+        self._told = report
+        self._reporter.put(VMMigrationStatus(target=report).part("target"))
+
     def _over(self) -> bool:
-        return self._vanished or self._migration.status.is_over
+        """Whether nothing more is to be told: what was told last stays for as long as the object does."""
+        status = self._migration.status.replace(target=self._told or self._migration.status.target)
+        return self._vanished or (status.is_over and last_word_is_given(status, self._clock.now()))
 
     async def _wait(self) -> None:
         try:
@@ -132,10 +141,10 @@ class TargetMigration:
             return None  # until the source has said which VM it is, there is nothing to check
         ended = self._last_ended_attempt()
         try:
-            same = await self._hypervisor.find(vm.uuid)
-            if self._is_coming() and self._facts is not None:
-                return self._report(self._facts, same, ended, None)
-            facts = self._facts = await self._hypervisor.facts()
+            with told_if_slow(lambda words: self._tell(self._unreachable(words))):
+                same = await self._hypervisor.find(vm.uuid)
+                known = self._facts if self._is_coming() else None
+                facts = self._facts = known or await self._hypervisor.facts()
             message = None if self._is_coming() else await self._not_ready(vm, same, facts)
         except HypervisorError as error:
             return self._unreachable(str(error))
@@ -206,8 +215,13 @@ class TargetMigration:
         target = self._migration.status.target
         message = f"libvirt can't be asked: {error}"
         if target is None or not self._migration.status.attempts:
-            return TargetReport(ready=False, message=message)
-        return target.replace(ready=target.ready and self._is_coming(), message=message)
+            return TargetReport(ready=False, unreachable=True, message=message)
+        return target.replace(ready=target.ready and self._is_coming(), unreachable=True, message=message)
+
+
+def has_ended(migration: VMMigration) -> bool:
+    """Whether nothing is left to tell of it on its target."""
+    return migration.status.is_over and last_word_is_given(migration.status, datetime.now(UTC))
 
 
 def _news(migration: VMMigration) -> tuple[object, ...]:

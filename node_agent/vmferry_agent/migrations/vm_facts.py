@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from vmferry_agent.clock import Clock
+from vmferry_agent.decisions.needs import worth_telling
 from vmferry_agent.hypervisor.port import Domain, Hypervisor, HypervisorError
 from vmferry_api.migrations import Hardware, VMState
 
@@ -12,6 +14,8 @@ _logger = logging.getLogger(__name__)
 
 PERIOD = timedelta(seconds=1)
 """So long the guest's pages are watched; libvirt takes whole seconds."""
+READ_AGAIN = 10.0
+"""Seconds after which it is read again what the VM needs: somebody may have attached a disk meanwhile."""
 _LONGEST = 3.0
 """Seconds for the measurement as a whole."""
 _BETWEEN_LOOKS = 0.2
@@ -24,13 +28,18 @@ class VMFacts:
         hypervisor: This host.
         measures: Whether to measure how fast the guest writes.
         found: Told when that is known.
+        clock: The time.
     """
 
-    def __init__(self, hypervisor: Hypervisor, *, measures: bool, found: Callable[[], None]) -> None:
+    def __init__(
+        self, hypervisor: Hypervisor, *, measures: bool, found: Callable[[], None], clock: Clock
+    ) -> None:
         self._hypervisor = hypervisor
         self._measures = measures
         self._found = found
+        self._clock = clock
         self._domain: Domain | None = None
+        self._read_at: float | None = None
         self._measuring: asyncio.Task[None] | None = None
         self.hardware: Hardware | None = None
         """What it needs; None: not known."""
@@ -38,26 +47,31 @@ class VMFacts:
         """In bytes per second; None: not known, or not yet."""
 
     async def look(self, domain: Domain, *, free: bool) -> None:
-        """Read what it needs if it is not the domain that it was, and have the measurement begin.
+        """Read what it needs, at first and now and then, and have the measurement begin.
 
-        What could not be read is not tried again: it may have taken as long as a call may take.
+        What could not be read is not tried again until the domain has changed: it may have taken as long as a
+        call may take.
 
         Args:
             domain: The VM.
             free: Whether no migration of this process has it: a measurement would wait for its end.
         """
-        if domain != self._domain:
-            self._domain = domain
+        now = self._clock.monotonic()
+        if domain != self._domain or (self._read_at is not None and now - self._read_at >= READ_AGAIN):
+            self._domain, self._read_at = domain, now
             try:
-                self.hardware = await self._hypervisor.hardware(domain.uuid)
+                needs = await self._hypervisor.hardware(domain.uuid)
+                self.hardware = worth_telling(self.hardware, needs)
             except HypervisorError as error:
+                self._read_at = None
                 _logger.info("%s: can't tell what it needs: %s", domain.name, error)
         if self._measures and free and self._measuring is None and domain.state == VMState.RUNNING:
             self._measuring = asyncio.create_task(self._measure(domain), name=f"dirty rate of {domain.name}")
 
     def stop(self) -> None:
-        """Ask nothing more: the VM leaves."""
+        """Measure nothing more: the VM leaves. If it stays after all, what it needs is read anew."""
         self._measures = False
+        self._domain = None
         if self._measuring is not None:
             self._measuring.cancel()
 

@@ -20,6 +20,12 @@ RAN_ON_AFTER_SWITCH_OVER = "MigrationCanceled"
 """libvirt's reason for a source that was stopped for switching over and let run again; it keeps it."""
 _UNSETTLED = {Presence.UNKNOWN, Presence.HALF, Presence.FROZEN}
 
+IF_ANY_IS_LOST = (
+    "See which of the two is off, and fence it, before anything is destroyed or started. vmferry destroys and "
+    "starts nothing by itself"
+)
+"""What to do where neither of the two hosts that each have a half of a VM can be heard."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
@@ -36,6 +42,8 @@ class Conclusion:
     """What to say on top where that agent has fallen silent."""
     stuck: bool = False
     """It goes no further without a person."""
+    interrupted: bool = False
+    """Each host has a half of the VM, and none has to report anything while nothing flows between them."""
 
 
 def conclude(migration: VMMigration) -> Conclusion | None:
@@ -43,7 +51,7 @@ def conclude(migration: VMMigration) -> Conclusion | None:
 
     No end takes one witness alone. Succeeded: the target sees the VM, and the source no longer has it. Stayed: the
     source has it, and was never stopped for switching over, or the target has looked since and has nothing. Lost:
-    neither has it, and the target has looked since.
+    neither has it, and the target has looked since. On both: both have it, and the source has looked since.
     """
     attempts = migration.status.attempts
     if not attempts:
@@ -82,7 +90,7 @@ def _running(migration: VMMigration) -> Conclusion:
             reason="PostCopy",
             message=message,
             awaits=SOURCE_AGENT,
-            if_silent=f". If {migration.spec.source_node} is lost: {_fence_first(migration, lost=True)}",
+            if_silent=f". {if_lost(migration, migration.spec.source_node)}",
         )
     message = f"{migration.spec.vm} is moving to {migration.spec.target_node}"
     if cancelled:
@@ -109,17 +117,24 @@ def _interrupted(migration: VMMigration, interruption: Condition) -> Conclusion:
         reason=interruption.reason,
         message=message,
         stuck=interruption.reason == RECOVERY_EXHAUSTED,
+        interrupted=True,
     )
 
 
-def _fence_first(migration: VMMigration, *, lost: bool) -> str:
-    """What to do about a half of a VM that is on the target, whose other half was on the source."""
-    vm, source, target = migration.spec.vm, migration.spec.source_node, migration.spec.target_node
-    stands = "then stands" if lost else "stands"
+def if_lost(migration: VMMigration, node: str) -> str:
+    """What it means and what to do if one of the two hosts is lost while each has a half of the VM."""
+    spec = migration.spec
+    left = spec.source_node if node == spec.target_node else spec.target_node
+    first = _fence_first(spec.vm, lost=node, left=left)
+    return f"If {node} is lost: {spec.vm} then stands still on {left} {first}"
+
+
+def _fence_first(vm: str, *, lost: str, left: str) -> str:
+    """What to do about a half of a VM whose other half is lost."""
     return (
-        f"{vm} {stands} still on {target} for ever, since the rest of its memory was on {source}. Fence {source} "
-        f"first (see that it is off, or that {vm} is not started there), then destroy {vm} on {target}, and only "
-        "then start it anywhere"
+        f"for ever, since the rest of its memory was on {lost}. Fence {lost} first (see that it is off, or that "
+        f"{vm} is not started there), then destroy {vm} on {left} (there: virsh destroy {vm}), and only then "
+        "start it anywhere. vmferry destroys and starts nothing by itself"
     )
 
 
@@ -147,7 +162,9 @@ class _End:
         unsettled = {self._here, self._there} & _UNSETTLED or self._there == Presence.UNDECIDED
         if unsettled or not self._looked:
             return self._unsettled()
-        return self._left() if self._here == Presence.GONE else self._stayed()
+        if self._here == Presence.GONE:
+            return self._left()
+        return self._still_to_look() if self._completed and not self._source_looked else self._stayed()
 
     @property
     def _completed(self) -> bool:
@@ -158,6 +175,12 @@ class _End:
         """Whether the target's agent has looked since the attempt ended; what it saw before may have changed."""
         target = self._migration.status.target
         return target is not None and target.after_attempt >= self._attempt.number
+
+    @property
+    def _source_looked(self) -> bool:
+        """Whether the source's agent has, too; it may have found the end without being able to look at the VM."""
+        source = self._migration.status.source
+        return source is not None and source.after_attempt >= self._attempt.number
 
     @property
     def _never_switched_over(self) -> bool:
@@ -181,6 +204,8 @@ class _End:
     def _with_a_whole_vm_there(self) -> Conclusion:
         vm, source, target = self._vm, self._source_node, self._target_node
         if self._here.whole or self._here == Presence.UNCLEAR:
+            if not self._source_looked:
+                return self._still_to_look()
             message = (
                 f"{vm} is {_state(self._source)} on {source} and {_state(self._target)} on {target}: stop one of "
                 "them at once, or they write to the same disks"
@@ -197,11 +222,24 @@ class _End:
             message += f"; {source} said: {self._attempt.error}"
         return Conclusion(phase=Phase.SUCCEEDED, reason="Migrated", message=message)
 
+    def _still_to_look(self) -> Conclusion:
+        """The source's agent has closed the attempt, and what it says of the VM is from before."""
+        source, number = self._source_node, self._attempt.number
+        return self._confirming(
+            f"{self._vm} is {_state(self._target)} on {self._target_node} and was {_state(self._source)} on "
+            f"{source} before the end of attempt {number}; waiting for the agent of {source} to look at it there "
+            "since",
+            awaits=SOURCE_AGENT,
+        )
+
     def _stayed(self) -> Conclusion | None:
         error, again = self._attempt.error or "", True
         if self._here == Presence.UNDECIDED:
             error += f"; {self._vm} is {_state(self._source)} on {self._source_node}: look at it there"
             again = False
+        elif self._source_looked:
+            goes_on = "goes on running" if self._here == Presence.RUNS else f"is {_state(self._source)}"
+            error = "; ".join(filter(None, [error, f"{self._vm} {goes_on} on {self._source_node}"]))
         match self._attempt.outcome:
             case AttemptOutcome.RESTARTED:
                 return None
@@ -220,7 +258,7 @@ class _End:
         if self._completed or self._there == Presence.UNCLEAR:
             message = f"{vm} left for {target} but is {_state(self._target)} there; look at its log"
             return Conclusion(phase=Phase.FAILED, reason="VMNotRunning", message=message)
-        message = f"{vm} runs on neither {source} nor {target}: {self._attempt.error}"
+        message = f"{vm} runs on neither {source} nor {target}: {self._attempt.error}. {self._remains}"
         return Conclusion(phase=Phase.FAILED, reason="VMLost", message=message)
 
     def _unsettled(self) -> Conclusion:
@@ -242,13 +280,19 @@ class _End:
         return {self._here, self._there} == {Presence.FROZEN, Presence.GONE}
 
     def _frozen(self) -> Conclusion:
-        message = _fence_first(self._migration, lost=False)
+        left, lost = self._target_node, self._source_node
         if self._here == Presence.FROZEN:
-            message = (
-                f"{self._vm} stands still on {self._source_node}, without the half of it that was on "
-                f"{self._target_node}: destroy it there before it is started anywhere"
-            )
+            left, lost = lost, left
+        first = _fence_first(self._vm, lost=lost, left=left)
+        message = f"{self._vm} stands still on {left} {first}. {self._remains}"
         return Conclusion(phase=Phase.POST_COPY, reason="VMFrozen", message=message, stuck=True)
+
+    @property
+    def _remains(self) -> str:
+        """What there is still of a VM that does not run anywhere."""
+        here = _remnant(self._here, self._source, self._source_node)
+        there = _remnant(self._there, self._target, self._target_node)
+        return f"What is left of it: {here}; {there}"
 
     def _confirming(self, message: str, *, awaits: str | None) -> Conclusion:
         phase = Phase.POST_COPY if in_post_copy(self._migration) else Phase.RUNNING
@@ -259,6 +303,13 @@ def _state(vm: VMReport | None) -> str:
     if vm is None:
         return "unknown"
     return f"{vm.state} ({vm.reason})" if vm.reason else str(vm.state)
+
+
+def _remnant(found: Presence, vm: VMReport | None, node: str) -> str:
+    if vm is None or vm.state == VMState.ABSENT:
+        return f"on {node} {'nothing is known' if vm is None else 'nothing'}"
+    what = "its definition" if found == Presence.GONE else "one half"
+    return f"on {node} {what}, {_state(vm)}"
 
 
 def _summary(migration: VMMigration, attempt: Attempt, vm: VMReport | None) -> str:

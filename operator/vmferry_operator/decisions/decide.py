@@ -22,11 +22,19 @@ from vmferry_operator.decisions.check import (
     usable,
 )
 from vmferry_operator.decisions.cluster import Cluster
-from vmferry_operator.decisions.conclude import Conclusion, cancel_wanted, cancelled_by, conclude
+from vmferry_operator.decisions.conclude import (
+    IF_ANY_IS_LOST,
+    Conclusion,
+    cancel_wanted,
+    cancelled_by,
+    conclude,
+    if_lost,
+)
 from vmferry_operator.decisions.forecast import forecast
 from vmferry_operator.decisions.plan import begin, plan
 from vmferry_operator.decisions.ready import (
     SILENCE,
+    UNREACHABLE,
     Obstacle,
     bounded,
     not_begun,
@@ -45,9 +53,16 @@ from vmferry_operator.decisions.select import (
     then_policy_selection,
 )
 from vmferry_operator.decisions.shares import Share
-from vmferry_operator.decisions.silence import last_report
+from vmferry_operator.decisions.silence import (
+    LOOK_AT_LEASES,
+    Leases,
+    last_report,
+    nodes_in_question,
+    silence_of,
+    silent_nodes,
+)
 from vmferry_operator.decisions.situations import in_post_copy, situation
-from vmferry_operator.decisions.wording import shortened
+from vmferry_operator.decisions.wording import LONGEST_MESSAGE, shortened
 
 OWN_FIELDS = (
     "observed_generation",
@@ -86,6 +101,8 @@ class Surroundings:
     """Of the migration's namespace; None: not known just now."""
     cluster: Cluster = field(default_factory=Cluster)
     """All migrations, with this one or without it."""
+    leases: Leases = field(default_factory=dict)
+    """Of the agents of those nodes that something depends on; see `leases_wanted`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +123,15 @@ def own_part(status: VMMigrationStatus) -> VMMigrationStatus:
         **{name: getattr(status, name) for name in OWN_FIELDS},
         conditions=[each for each in status.conditions if each.type in OWN_CONDITIONS],
     )
+
+
+def leases_wanted(migration: VMMigration, *, now: datetime) -> Sequence[str]:
+    """The nodes of whose agents' Leases a decision needs to know now."""
+    if migration.status.is_over:
+        return []
+    conclusion = conclude(migration)
+    last = last_report(migration, conclusion.awaits if conclusion else None)
+    return nodes_in_question(migration, last, now=now)
 
 
 def decide(migration: VMMigration, around: Surroundings, *, now: datetime) -> Decision:
@@ -272,7 +298,8 @@ class _Reconcile:
         self._tell_target(found)
         if found is not None and not found.of_target and not found.final:
             self._set(ConditionType.ACCEPTED, Status.UNKNOWN, found.reason, found.message)
-        if self._old.desired is None or failed is not None or (found is not None and found.final):
+        told = found is not None and (found.final or found.reason == UNREACHABLE)
+        if self._old.desired is None or failed is not None or told:
             return found
         return not_begun(self._migration, self._old.desired, now=self._now)
 
@@ -332,17 +359,30 @@ class _Reconcile:
         return self._decision(conclusion.phase, selection, rest, check_again=min(times, default=None))
 
     def _tell_how_it_goes(self, conclusion: Conclusion) -> datetime | None:
-        """Reconciling; when the agent that is to report next will count as silent, unless it does already."""
+        """Reconciling, or that it is stuck; when to look again whether the agents live."""
         last = last_report(self._migration, conclusion.awaits)
+        reason, message = conclusion.reason, conclusion.message
+        look_again = None if last is None else last.overdue_at
         if last is not None and last.overdue_at <= self._now:
-            message = f"{conclusion.message}; {last.words}{conclusion.if_silent}"
-            self._set(ConditionType.RECONCILING, Status.TRUE, "AgentSilent", message)
-            return None
-        if conclusion.stuck:
-            self._set(ConditionType.STALLED, Status.TRUE, conclusion.reason, conclusion.message)
-            return None
-        self._set(ConditionType.RECONCILING, Status.TRUE, conclusion.reason, conclusion.message)
-        return None if last is None else last.overdue_at
+            reason = "AgentSilent"
+            message = f"{message}; {last.words(self._around.leases, self._now)}{conclusion.if_silent}"
+            look_again = self._now + LOOK_AT_LEASES
+        elif conclusion.interrupted:
+            reason, message = self._with_silence(conclusion)
+            look_again = self._now + LOOK_AT_LEASES
+        type_ = ConditionType.STALLED if conclusion.stuck else ConditionType.RECONCILING
+        self._set(type_, Status.TRUE, reason, shortened(message, LONGEST_MESSAGE))
+        return look_again
+
+    def _with_silence(self, interrupted: Conclusion) -> tuple[str, str]:
+        """The reason and the message of an interruption, with the hosts that may be lost."""
+        leases = self._around.leases
+        silent = silent_nodes(self._migration, leases, now=self._now)
+        if not silent:
+            return interrupted.reason, interrupted.message
+        what_then = if_lost(self._migration, silent[0]) if len(silent) == 1 else IF_ANY_IS_LOST
+        told = "; ".join([interrupted.message, *(silence_of(node, leases) for node in silent)])
+        return interrupted.reason if interrupted.stuck else "AgentSilent", f"{told}. {what_then}"
 
     def _end(self, conclusion: Conclusion, selection: Selection | None) -> Decision:
         """Write the terminal phase."""

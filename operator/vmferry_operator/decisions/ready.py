@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vmferry_api.conditions import ConditionType, Status, find_condition
-from vmferry_api.migrations import Desired, VMMigration, VMState
+from vmferry_api.migrations import Desired, SourceReport, TargetReport, VMMigration, VMState
 
 SILENCE = timedelta(seconds=10)
 """So long an agent may take to answer before it is called silent."""
+UNREACHABLE = "HypervisorUnreachable"
+"""The reason where an agent lives and its libvirt does not answer."""
 START_TIMEOUT = timedelta(minutes=15)
 """So long a migration may wait for its hosts before it fails (KubeVirt's bound for pending targets)."""
 
@@ -99,9 +101,9 @@ def _since(migration: VMMigration, *, of_target: bool, now: datetime) -> datetim
 def _source_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | None:
     spec = migration.spec
     source = migration.status.source
+    if source is not None and source.unreachable:
+        return _unreachable(spec.source_node, source)
     if source is None or source.vm is None:
-        if source is not None and source.message:
-            return Obstacle(reason="HypervisorUnreachable", message=source.message)
         return _no_answer(migration, spec.source_node, of_target=False, now=now)
     if source.vm.state == VMState.ABSENT:
         return Obstacle(
@@ -121,12 +123,18 @@ def _source_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | Non
 def _target_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | None:
     target = migration.status.target
     attempts = migration.status.attempts
+    if target is not None and target.unreachable:
+        return _unreachable(migration.spec.target_node, target, of_target=True)
     if target is None or target.after_attempt < (attempts[-1].number if attempts else 0):
         return _no_answer(migration, migration.spec.target_node, of_target=True, now=now)
     if not target.ready:
         message = target.message or f"{migration.spec.target_node} is not ready"
         return Obstacle(reason="TargetNotReady", message=message, of_target=True)
     return None
+
+
+def _unreachable(node: str, report: SourceReport | TargetReport, *, of_target: bool = False) -> Obstacle:
+    return Obstacle(reason=UNREACHABLE, message=f"{node} says: {report.message}", of_target=of_target)
 
 
 def _no_answer(migration: VMMigration, node: str, *, of_target: bool, now: datetime) -> Obstacle:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 MOST_LISTED = 3
 LONGEST_ITEM = 110
 LONGEST_NAME = 48
+LONGEST_MESSAGE = 4096
+"""Characters of a condition's message."""
 
 
 @dataclass(frozen=True, kw_only=True)

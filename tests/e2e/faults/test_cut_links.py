@@ -1,11 +1,13 @@
 """The link between the hosts is cut, wholly or in part, silently or sharply, and comes back."""
 
+from datetime import timedelta
+
 import libvirt
 import pytest
 from asked_migration import PATIENCE, reason
 
-from vmferry_api.conditions import ConditionType, is_true
-from vmferry_api.migrations import AttemptOutcome, Phase
+from vmferry_api.conditions import ConditionType, find_condition, is_true
+from vmferry_api.migrations import AttemptOutcome, Phase, VMState
 from vmferry_lab.hosts.faults import Traffic
 from vmferry_lab.until import until
 
@@ -23,6 +25,24 @@ def is_migrating(guest, node):
     job, *_ = connection.lookupByUUIDString(guest.uuid).jobInfo()
     connection.close()
     return job != libvirt.VIR_DOMAIN_JOB_NONE
+
+
+def attach(guest, node, disk):
+    """Give it one more disk while it runs, as a person does by virsh."""
+    connection = libvirt.open(node.uri)
+    connection.lookupByUUIDString(guest.uuid).attachDevice(
+        f"""<disk type='file' device='disk'>
+          <driver name='qemu' type='raw'/>
+          <source file='{disk}'/>
+          <target dev='vdc' bus='virtio'/>
+          <readonly/>
+        </disk>"""
+    )
+    connection.close()
+
+
+def message(migration, type_):
+    return find_condition(migration.status.conditions, type_).message
 
 
 def outcomes(migration):
@@ -81,7 +101,13 @@ def test_in_pre_copy_a_stream_that_stays_cut_is_given_up_by_the_agent_alone(
     done = it.migration.ends()
     assert (done.status.phase, outcomes(done)) == (Phase.FAILED, [AttemptOutcome.ABORTED])
     assert done.status.attempts[-1].error.startswith("progressTimeout")
+    assert f"{it.guest.name} goes on running on node-a" in message(done, ConditionType.FAILED)
+    assert done.status.source.after_attempt == 1
     target.heal()
+    it.sees(
+        "the target to be seen without it after the end",
+        lambda each: (each.status.target.vm.state, each.status.target.after_attempt) == (VMState.ABSENT, 1),
+    )
     assert_runs_only_on(it.guest, "node-a")
 
 
@@ -92,6 +118,31 @@ def test_in_pre_copy_a_sharp_cut_fails_at_once_and_another_try_moves_it(
     target.reset(Traffic.STREAM)
     done = it.migration.ends()
     assert outcomes(done) == [AttemptOutcome.FAILED, AttemptOutcome.COMPLETED]
+    it.sees(
+        "the target to be seen with it after the end",
+        lambda each: (each.status.target.vm.state, each.status.target.after_attempt) == (VMState.RUNNING, 2),
+    )
+    assert_runs_only_on(it.guest, "node-b")
+
+
+def test_a_disk_that_is_attached_between_two_tries_is_told_before_the_next_one(
+    lab, source, target, pre_copy, assert_runs_only_on
+):
+    it = pre_copy(**{**AGAIN, "retry": {"attempts": 2, "backoff": "20s"}})
+    disk = it.guest.console.parent / f"{it.guest.name}.more"
+    disk.write_bytes(bytes(2**20))
+    target.reset(Traffic.STREAM)
+    it.sees("the first attempt to fail", has_failed_once)
+    attach(it.guest, source, disk)
+    seen = it.sees(
+        "the disk to be told",
+        lambda each: (
+            each.status.source.hardware
+            and str(disk) in [known.path for known in each.status.source.hardware.disks]
+        ),
+    )
+    assert outcomes(seen) == [AttemptOutcome.FAILED]
+    assert it.migration.ends(timeout=120).status.phase == Phase.SUCCEEDED
     assert_runs_only_on(it.guest, "node-b")
 
 
@@ -110,7 +161,28 @@ def test_in_post_copy_a_silent_cut_of_the_whole_link_is_recovered_when_it_is_bac
     target.cut()
     it.sees("the interruption to be told", interrupted)
     target.heal()
-    assert_recovered(it, assert_runs_only_on)
+    done = assert_recovered(it, assert_runs_only_on)
+    assert done.status.attempts[-1].interrupted > timedelta(0)
+
+
+def test_in_post_copy_a_target_that_reaches_nobody_is_told_by_its_lease_and_recovered_when_it_is_back(
+    target, post_copy, assert_runs_only_on
+):
+    it = post_copy(postCopyRecovery={"attempts": 100, "backoff": "5s"})
+    target.cut()
+    target.cut_control_link()
+    seen = it.migration.wait(
+        "the silent agent to be told",
+        lambda each: reason(each, ConditionType.RECONCILING) == "AgentSilent",
+        timeout=120,
+    )
+    assert "the agent of node-b has been silent" in message(seen, ConditionType.RECONCILING)
+    assert seen.status.phase == Phase.RECOVERING
+    target.heal_control_link()
+    it.sees("the agent to be back", lambda each: reason(each, ConditionType.RECONCILING) == "LinkLost")
+    target.heal()
+    done = assert_recovered(it, assert_runs_only_on)
+    assert done.status.attempts[-1].interrupted >= timedelta(seconds=20)
 
 
 def test_in_post_copy_a_stream_that_is_cut_is_found_by_its_silence_ended_and_taken_up_anew(

@@ -1,8 +1,9 @@
 """A libvirtd is killed in mid-migration and comes back: the guest lives on one host, and status says on which."""
 
 import pytest
-from asked_migration import PATIENCE
+from asked_migration import PATIENCE, reason
 
+from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import AttemptOutcome, Phase
 from vmferry_lab.until import until
 
@@ -108,3 +109,25 @@ def test_a_target_s_daemon_that_hangs_fails_the_attempt_and_another_one_moves_it
     done = it.migration.ends()
     assert done.status.phase == Phase.SUCCEEDED
     assert_runs_only_on(it.guest, "node-b")
+
+
+@pytest.mark.parametrize(
+    "hangs", [("node-a", ConditionType.ACCEPTED), ("node-b", ConditionType.TARGET_READY)], ids=SIDES
+)
+def test_a_daemon_that_hangs_before_the_start_is_told_and_its_agent_is_not_called_silent(
+    nodes, start_guest, migrate, assert_runs_only_on, hangs
+):
+    side, type_ = hangs
+    guest = start_guest(dirty_rate=0)
+    nodes[side].freeze_daemon()
+    migration = migrate(guest.name)
+    seen = migration.wait(
+        "the daemon to be told", lambda each: reason(each, type_) == "HypervisorUnreachable"
+    )
+    assert reason(seen, ConditionType.RECONCILING) == "HypervisorUnreachable"
+    told = find_condition(seen.status.conditions, type_).message
+    assert told.startswith(f"{side} says: libvirt can't be asked: ")
+    assert (seen.status.phase, seen.status.attempts) == (Phase.PENDING, [])
+    nodes[side].thaw_daemon()
+    assert migration.ends(timeout=120).status.phase == Phase.SUCCEEDED
+    assert_runs_only_on(guest, "node-b")

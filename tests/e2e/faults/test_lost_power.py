@@ -1,5 +1,7 @@
 """A host loses power in mid-migration: what is left is told, and nothing is started or destroyed by itself."""
 
+from datetime import timedelta
+
 import libvirt
 from asked_migration import reason
 
@@ -36,16 +38,34 @@ def test_a_target_lost_in_post_copy_is_a_lost_vm_and_its_half_is_left_to_a_perso
     it = post_copy()
     target.power_off()
     it.sees("the interruption to be told", lambda each: each.status.phase == Phase.RECOVERING)
+    seen = it.migration.wait(
+        "the lost agent to be told from a lost link",
+        lambda each: reason(each, ConditionType.RECONCILING) == "AgentSilent",
+        timeout=120,
+    )
+    told = message(seen, ConditionType.RECONCILING)
+    assert f"{it.guest.name} is half on node-a and half on node-b" in told
+    assert "the agent of node-b has been silent: its Lease has not been renewed since" in told
+    assert f"Fence node-b first (see that it is off, or that {it.guest.name} is not started there)" in told
+    assert "the agent of node-a has been silent" not in told
+    assert seen.status.phase == Phase.RECOVERING
+    assert it.guest.states([source]) == {"node-a": "paused"}
     lab.power_on(target.name)
     seen = it.migration.wait(
         "to be told as frozen", lambda each: reason(each, ConditionType.STALLED) == "VMFrozen", timeout=120
     )
-    assert "node-a" in message(seen, ConditionType.STALLED)
-    assert "node-b" in message(seen, ConditionType.STALLED)
+    told = message(seen, ConditionType.STALLED)
+    assert f"{it.guest.name} stands still on node-a for ever" in told
+    assert f"then destroy {it.guest.name} on node-a (there: virsh destroy {it.guest.name})" in told
+    assert "What is left of it: on node-a one half, Paused (PostCopyFailed); on node-b" in told
     assert seen.status.source.vm.state == VMState.PAUSED
+    assert seen.status.attempts[-1].interrupted >= timedelta(seconds=5)
     destroy(it.guest, source)
     done = it.migration.ends()
     assert (done.status.phase, reason(done, ConditionType.FAILED)) == (Phase.FAILED, "VMLost")
+    assert "What is left of it: on node-a its definition, ShutOff (Destroyed)" in message(
+        done, ConditionType.FAILED
+    )
     assert it.guest.verdict().intact
 
 
@@ -76,7 +96,10 @@ def test_a_source_lost_in_post_copy_is_fenced_first_and_nothing_is_started(lab, 
     seen = it.migration.wait(
         "to be told as frozen", lambda each: reason(each, ConditionType.STALLED) == "VMFrozen", timeout=120
     )
-    assert "Fence node-a first" in message(seen, ConditionType.STALLED)
+    told = message(seen, ConditionType.STALLED)
+    assert "Fence node-a first" in told
+    assert f"(there: virsh destroy {it.guest.name})" in told
+    assert "What is left of it: on node-a its definition, ShutOff" in told
     assert it.guest.states([source]) == {"node-a": "shut off"}
     destroy(it.guest, target)
     done = it.migration.ends()

@@ -82,7 +82,7 @@ def resumed_from(
 
 def test_the_best_and_when_it_was_found_follow_from_the_passes_that_are_told():
     found = resumed_from(told((2, 1, 1000), (3, 2, 900), (4, 3, 890)), now=9)
-    assert (found.best, found.best_at, found.best_pass) == (seconds(0.9), 102, 3)
+    assert (found.best, found.standstill.best_at, found.best_pass) == (seconds(0.9), 102, 3)
     assert (found.progress_at, found.memory_pass) == (109, 4)
 
 
@@ -94,7 +94,7 @@ def test_it_has_not_got_on_since_the_third_pass_that_brought_nothing():
 def test_what_was_called_stalling_goes_on_stalling_for_as_long():
     passes = [(number, number, 1000 + number % 2 * 100) for number in range(50, 62)]
     found = resumed_from(told(*passes), now=62, stalling_since=120)
-    assert (found.best_at, found.progress_at) == (110, 120)
+    assert (found.standstill.best_at, found.progress_at) == (110, 120)
     assert found.stalling(seconds(50), now=162)
 
 

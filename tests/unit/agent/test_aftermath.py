@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vmferry_agent.decisions.aftermath import WORTH, Duty, duty
+from vmferry_agent.decisions.aftermath import WORTH, Duty, duty, last_word_is_given
 from vmferry_api.migrations import (
     Attempt,
     AttemptOutcome,
@@ -111,3 +111,43 @@ def test_no_guest_is_let_run_that_others_have_paused_or_that_may_run_elsewhere(
 def test_before_an_attempt_nothing_is_owed() -> None:
     assert duty(VMMigrationStatus(), NOW) is None
     assert duty(VMMigrationStatus(source=SourceReport(vm=LEFT_BEHIND)), NOW) is None
+
+
+HELD = VMReport(state=VMState.PAUSED, reason="Migration")
+STARTING_UP = VMReport(state=VMState.PAUSED, reason="StartingUp")
+
+
+@pytest.mark.parametrize(
+    ("there", "looked", "ago", "given"),
+    [
+        (ABSENT, 1, 0, True),
+        (RUNS, 1, 0, True),
+        (PAUSED, 1, 0, True),
+        (None, 1, 0, True),
+        (RUNS, 0, 0, False),
+        (ABSENT, 0, 599, False),
+        (HELD, 1, 0, False),
+        (STARTING_UP, 1, 0, False),
+        (COMING, 1, 599, False),
+        (HELD, 0, 600, True),
+    ],
+)
+def test_the_target_s_last_word_is_one_that_stays_true_or_is_waited_for_ten_minutes(
+    there: VMReport | None, looked: int, ago: float, *, given: bool
+) -> None:
+    attempt = Attempt(number=1, start=NOW, end=NOW, outcome=FAILED)
+    report = TargetReport(ready=True, vm=there, after_attempt=looked)
+    status = VMMigrationStatus(attempts=[attempt], target=report)
+    assert last_word_is_given(status, NOW + timedelta(seconds=ago)) is given
+
+
+def test_a_target_whose_libvirt_is_away_has_yet_to_give_it() -> None:
+    attempt = Attempt(number=1, start=NOW, end=NOW, outcome=COMPLETED)
+    report = TargetReport(ready=True, vm=RUNS, after_attempt=1, unreachable=True)
+    assert not last_word_is_given(VMMigrationStatus(attempts=[attempt], target=report), NOW)
+
+
+@pytest.mark.parametrize("attempts", [[], [Attempt(number=1, start=NOW)]])
+def test_where_nothing_has_ended_there_is_nothing_to_wait_for(attempts: list[Attempt]) -> None:
+    status = VMMigrationStatus(attempts=attempts, target=TargetReport(ready=True))
+    assert last_word_is_given(status, NOW)

@@ -100,9 +100,9 @@ def test_a_single_low_sample_is_no_progress():
 
 
 def test_a_lasting_fall_is():
-    convergence = seen((0, sample(2, 1000)), (4, sample(6, 900)), (5, sample(7, 900)))
-    assert (convergence.best, convergence.progress_at) == (timedelta(milliseconds=900), 5)
-    assert not convergence.stalling(LIMIT, now=7)
+    convergence = seen((0, sample(2, 1000)), (2, sample(4, 900)), (3, sample(5, 900)))
+    assert (convergence.best, convergence.progress_at) == (timedelta(milliseconds=900), 3)
+    assert not convergence.stalling(LIMIT, now=5)
 
 
 def test_with_another_bandwidth_the_best_is_looked_for_anew():

@@ -30,7 +30,11 @@ POST_COPY = desired(post_copy_allowed=True, technique=MigrationTechnique.POST_CO
 BROKEN = domain(VMState.PAUSED, "PostCopyFailed")
 HALF = READY.replace(vm=VMReport(state=VMState.RUNNING, reason="PostCopy"))
 LOST = HypervisorError("job 'migration in' failed in post-copy phase (libvirt error 9)")
+PATIENCE = 7
+"""Seconds that a slow machine may take, beyond those that the test lets pass."""
 REFUSED = HypervisorError("unable to connect to server: No route to host (libvirt error 38)")
+DIES = HypervisorUnreachable("End of file while reading data: Input/output error (libvirt error 38)")
+"""What a target's daemon answers that dies of it (libvirt 11.2 and 11.3)."""
 
 
 def told(status: VMMigrationStatus) -> tuple[str, str] | None:
@@ -70,14 +74,15 @@ async def test_what_it_is_taken_up_with_is_where_the_target_is_now(it):
     assert it.hypervisor.starts[-1].connect_uri == "moved"
 
 
-async def test_tries_end_as_the_policy_says_and_an_edit_begins_them_again(it):
-    it.hypervisor.refuse["resume_post_copy"] = REFUSED
+@pytest.mark.parametrize("answer", [REFUSED, DIES])
+async def test_tries_end_as_the_policy_says_and_an_edit_begins_them_again(it, answer):
+    it.hypervisor.refuse["resume_post_copy"] = answer
     breaks(it)
     await it.reports(lambda status: status.recovery and status.recovery.error)
     assert told(it.reported) == ("True", "LinkLost")
     it.clock.go_on(10)
     seen = await it.reports(lambda status: told(status) == ("True", "RecoveryExhausted"))
-    assert (seen.recovery.tries, seen.recovery.error) == (2, str(REFUSED))
+    assert (seen.recovery.tries, seen.recovery.error) == (2, str(answer))
     it.clock.go_on(3600)
     await it.looks()
     assert len(it.hypervisor.starts) == 3
@@ -296,3 +301,42 @@ async def test_a_definition_left_behind_is_removed_after_the_end_was_written(set
     await it.asks("undefine")
     await it.over()
     assert it.hypervisor.domain is None
+
+
+def seconds(interrupted):
+    return 0 if interrupted is None else interrupted.total_seconds()
+
+
+async def test_how_long_it_stood_still_in_all_interruptions_is_told_of_the_attempt(it):
+    it.clock.go_on(8)
+    first = await it.reports(lambda status: told(status) == ("True", "LinkSilent"))
+    it.clock.go_on(4)
+    it.hypervisor.job = sample(sent=2**20)
+    seen = await it.reports(lambda status: status.attempts[-1].interrupted)
+    assert seen.recovery.since == first.recovery.since
+    assert 12 <= seconds(seen.attempts[-1].interrupted) < 12 + PATIENCE
+    it.clock.go_on(20)
+    again = await it.reports(lambda status: status.recovery.again)
+    assert again.recovery.since == first.recovery.since
+    it.hypervisor.job = sample(sent=2**21)
+    seen = await it.reports(lambda status: seconds(status.attempts[-1].interrupted) > 12 + PATIENCE)
+    assert 32 <= seconds(seen.attempts[-1].interrupted) < 32 + PATIENCE
+    it.hypervisor.leave()
+    done = await it.reports(outcome)
+    assert done.attempts[-1].interrupted == seen.attempts[-1].interrupted
+
+
+async def test_one_that_lasts_at_the_end_of_the_attempt_counts_up_to_then(it):
+    it.hypervisor.refuse["resume_post_copy"] = TargetHalfLost("is not processing incoming migration")
+    it.clock.go_on(30)
+    await it.reports(lambda status: told(status) == ("True", "LinkSilent"))
+    breaks(it)
+    done = await it.reports(outcome)
+    assert outcome(done) == AttemptOutcome.FAILED
+    assert 30 <= seconds(done.attempts[-1].interrupted) < 30 + PATIENCE
+    assert done.recovery.end is None
+
+
+async def test_a_post_copy_without_an_interruption_tells_of_none(it):
+    it.hypervisor.leave()
+    assert (await it.reports(outcome)).attempts[-1].interrupted is None

@@ -13,6 +13,7 @@ from vmferry_agent.decisions.recovery import (
     backoff,
     flow,
     next_step,
+    stood_still,
 )
 from vmferry_api.migrations import Recovery
 from vmferry_api.policies import PostCopyRecovery
@@ -103,3 +104,18 @@ def test_the_wait_is_bounded_and_differs_between_migrations() -> None:
     assert len({backoff(TEN, 1, str(seed)) for seed in range(20)}) > 10
     hourly = TEN.replace(backoff=timedelta(hours=1))
     assert timedelta(minutes=48) <= backoff(hourly, 9, "uid") <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("since", "again", "lasted"),
+    [(10, None, 10), (100, 10, 10), (10, 10, 10), (-1, None, 0)],
+    ids=["one", "the last of several", "at once", "a clock that was set back"],
+)
+def test_an_interruption_lasts_from_when_it_began_last(
+    since: float, again: float | None, lasted: float
+) -> None:
+    def ago(seconds: float) -> datetime:
+        return NOW - timedelta(seconds=seconds)
+
+    recovery = Recovery(since=ago(since), again=None if again is None else ago(again))
+    assert stood_still(recovery, NOW) == timedelta(seconds=lasted)

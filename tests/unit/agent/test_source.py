@@ -7,14 +7,16 @@ from datetime import timedelta
 import pytest
 from desired_parameters import desired
 from scripted_hypervisor import UUID, ScriptedHypervisor, domain, sample
-from source_setting import NOW, outcome
+from source_setting import NOW, MovedClock, outcome
 
+from vmferry_agent.decisions.standstill import LASTING
 from vmferry_agent.hypervisor.port import (
     HypervisorError,
     HypervisorUnreachable,
     MigrationRunsAlready,
     Sample,
 )
+from vmferry_agent.migrations import slow_answers
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import (
     Attempt,
@@ -203,13 +205,18 @@ async def test_without_progress_the_agent_gives_up_by_itself(setting):
     assert done.attempts[-1].error.startswith("progressTimeout")
 
 
-async def test_stalling_is_reported_and_taken_back(setting):
-    it = setting()
+async def test_stalling_is_reported_and_taken_back_once_a_fall_has_lasted(setting):
+    clock = MovedClock()
+    it = setting(clock=clock)
     it.want(desired(stalling_limit=timedelta(milliseconds=1)))
     await it.reports(lambda status: stalling(status, "False"))
     it.hypervisor.job = sample(memory_pass=9)
     await it.reports(lambda status: stalling(status, "True"))
     it.hypervisor.job = sample(memory_pass=10, needed=500)
+    await it.looks()
+    assert stalling(it.reported, "True")
+    clock.go_on(LASTING)
+    it.hypervisor.job = sample(memory_pass=11, needed=500)
     await it.reports(lambda status: stalling(status, "False"))
 
 
@@ -384,6 +391,82 @@ async def test_how_it_ended_is_told_though_the_host_can_t_be_looked_at_any_more(
     it.hypervisor.fail(HypervisorError("broken pipe (libvirt error 38)"))
     done = await it.reports(outcome)
     assert done.attempts[-1].error == "broken pipe (libvirt error 38)"
+
+
+async def test_what_is_told_of_the_vm_says_which_end_it_was_seen_after(setting):
+    it = setting()
+    it.want(desired())
+    assert (await it.reports(lambda status: status.progress)).source.after_attempt == 0
+    it.hypervisor.fail(HypervisorError("no"))
+    assert (await it.reports(outcome)).source.after_attempt == 1
+    it.want(desired(revision=2, attempt=2))
+    seen = await it.reports(lambda status: len(status.attempts) == 2 and status.progress)
+    assert seen.source.after_attempt == 1
+    it.hypervisor.leave()
+    seen = await it.reports(lambda status: status.attempts[-1].outcome and len(status.attempts) == 2)
+    assert (seen.source.vm.state, seen.source.after_attempt) == (VMState.ABSENT, 2)
+
+
+async def test_a_vm_that_can_t_be_looked_at_after_the_end_is_said_to_be_seen_so_once_it_can(setting):
+    it = setting()
+    it.want(desired())
+    await it.reports(lambda status: status.progress)
+    find, answers = it.hypervisor.find, asyncio.Event()
+
+    async def lost(vm):
+        if not answers.is_set():
+            raise HypervisorUnreachable("no socket")
+        return await find(vm)
+
+    it.hypervisor.find = lost
+    it.hypervisor.domain = domain(VMState.RUNNING, "MigrationCanceled")
+    it.hypervisor.fail(HypervisorError("no"))
+    seen = await it.reports(lambda status: outcome(status) and status.source.unreachable)
+    assert (seen.source.vm.reason, seen.source.after_attempt) == ("MigrationCanceled", 0)
+    answers.set()
+    seen = await it.reports(lambda status: status.source.after_attempt == 1)
+    assert (seen.source.unreachable, seen.source.message) == (False, None)
+
+
+async def test_a_libvirt_that_hangs_before_the_start_is_told_before_it_is_given_up(setting, monkeypatch):
+    monkeypatch.setattr(slow_answers, "SLOW", timedelta(milliseconds=50))
+    hypervisor = ScriptedHypervisor()
+    find, answers = hypervisor.find, asyncio.Event()
+
+    async def hang(vm):
+        await answers.wait()
+        return await find(vm)
+
+    hypervisor.find = hang
+    it = setting(hypervisor=hypervisor)
+    source = (await it.reports(lambda status: status.source)).source
+    assert (source.unreachable, source.vm) == (True, None)
+    assert source.message == "libvirt can't be asked: it has not answered for 50ms, and is waited for"
+    answers.set()
+    source = (await it.reports(lambda status: status.source.vm)).source
+    assert (source.unreachable, source.message) == (False, None)
+
+
+async def test_a_vm_whose_qemu_hangs_as_it_is_to_start_is_told_and_starts_once_it_answers(
+    setting, monkeypatch
+):
+    monkeypatch.setattr(slow_answers, "SLOW", timedelta(milliseconds=50))
+    it = setting()
+    look, answers = it.hypervisor.look, asyncio.Event()
+
+    async def hang(vm):
+        await answers.wait()
+        return await look(vm)
+
+    it.hypervisor.look = hang
+    it.source._vm_facts.stop()
+    it.want(desired())
+    seen = await it.reports(lambda status: status.source and status.source.unreachable)
+    assert (seen.attempts, it.hypervisor.starts) == ([], [])
+    answers.set()
+    seen = await it.reports(lambda status: status.attempts and status.progress)
+    assert (seen.source.unreachable, seen.source.message) == (False, None)
+    assert seen.source.vm.state == VMState.RUNNING
 
 
 async def test_a_lost_connection_is_no_failure_while_the_job_goes_on(setting):

@@ -9,7 +9,7 @@ from scripted_hypervisor import HARDWARE, UUID, ScriptedHypervisor, domain
 
 from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import HypervisorUnreachable, News, Suitability
-from vmferry_agent.migrations import target
+from vmferry_agent.migrations import slow_answers, target
 from vmferry_agent.migrations.target import Addresses, TargetMigration
 from vmferry_agent.reporting import Reporter
 from vmferry_agent.streams import IncomingStreams
@@ -155,6 +155,48 @@ async def test_it_ends_with_the_migration(it):
         await it.task
 
 
+@pytest.mark.parametrize(
+    ("outcome", "phase", "left"),
+    [
+        (AttemptOutcome.FAILED, Phase.FAILED, None),
+        (AttemptOutcome.COMPLETED, Phase.SUCCEEDED, domain(VMState.RUNNING, "Migrated")),
+    ],
+)
+async def test_what_it_tells_of_the_vm_after_the_end_is_what_it_has_seen_after_the_end(
+    it, outcome, phase, left
+):
+    now = datetime.now(UTC)
+    it.hypervisor.domain = domain(VMState.PAUSED, "Migration")
+    it.see(source=SOURCE, attempts=[BEGUN.replace(start=now)])
+    await it.reports(lambda report: report.vm.reason == "Migration")
+    it.see(phase=phase, attempts=[BEGUN.replace(start=now, end=now, outcome=outcome)])
+    await it.reports(lambda report: report.after_attempt == 1)
+    assert not it.task.done()
+    it.hypervisor.domain = left
+    it.hypervisor.tell(News.STATE)
+    state = VMState.ABSENT if left is None else left.state
+    await it.reports(lambda report: report.vm.state == state)
+    async with asyncio.timeout(10):
+        await it.task
+
+
+async def test_a_libvirt_that_hangs_is_told_before_it_is_given_up(it, monkeypatch):
+    monkeypatch.setattr(slow_answers, "SLOW", timedelta(milliseconds=50))
+    find, answers = it.hypervisor.find, asyncio.Event()
+
+    async def hang(vm: str) -> object:
+        await answers.wait()
+        return await find(vm)
+
+    it.hypervisor.find = hang
+    it.see(source=SOURCE)
+    report = await it.reports(lambda report: report.unreachable)
+    assert not report.ready
+    assert report.message == "libvirt can't be asked: it has not answered for 50ms, and is waited for"
+    answers.set()
+    assert (await it.reports(lambda report: report.ready)).unreachable is False
+
+
 async def test_between_two_attempts_the_host_is_checked_anew(it):
     failed = ENDED.replace(outcome=AttemptOutcome.FAILED)
     it.see(source=SOURCE, attempts=[failed])
@@ -177,7 +219,7 @@ async def test_between_two_attempts_a_host_that_can_t_be_asked_is_not_ready(it):
     it.hypervisor.find = lost
     it.see(target=known, attempts=[failed.replace(error="x")])
     report = await it.reports(lambda report: not report.ready)
-    assert ("no socket" in report.message, report.after_attempt) == (True, 1)
+    assert ("no socket" in report.message, report.after_attempt, report.unreachable) == (True, 1, True)
 
 
 async def test_what_the_host_can_do_is_reported_in_order(it):

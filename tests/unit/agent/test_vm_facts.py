@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from desired_parameters import desired
 from scripted_hypervisor import HARDWARE, UUID, ScriptedHypervisor, domain
-from source_setting import READY, outcome
+from source_setting import NOW, READY, MovedClock, outcome
 
+from vmferry_agent.clock import Clock
 from vmferry_agent.hypervisor.port import HypervisorError
 from vmferry_agent.migrations import vm_facts
-from vmferry_api.migrations import AttemptOutcome, Storage, VMState
+from vmferry_api.migrations import Attempt, AttemptOutcome, Disk, Storage, VMMigrationStatus, VMState
 from vmferry_api.policies import Encryption, StartOptions
 
 
@@ -42,6 +43,54 @@ async def test_what_the_vm_needs_is_read_again_when_it_is_another_one(setting):
     it.hypervisor.domain = domain(VMState.PAUSED, "User")
     await it.looks_at_vm()
     await it.reports(lambda status: status.source.hardware and status.source.hardware.machine)
+
+
+MORE = HARDWARE.replace(disks=[*HARDWARE.disks, Disk(path="/d/more.img", copied=True)])
+
+
+async def test_a_disk_that_is_attached_while_it_waits_is_told_after_a_while(setting):
+    it = setting(clock=MovedClock())
+    await it.reports(lambda status: status.source and status.source.hardware == HARDWARE)
+    it.hypervisor.needs = MORE
+    it.source._clock.go_on(vm_facts.READ_AGAIN)
+    await it.looks_at_vm()
+    await it.reports(lambda status: status.source.hardware == MORE)
+
+
+async def test_what_the_vm_needs_is_told_anew_after_an_attempt_that_has_failed(setting):
+    it = setting()
+    await it.reports(lambda status: status.source and status.source.hardware == HARDWARE)
+    it.want(desired())
+    await it.asks("migrate")
+    it.hypervisor.needs = MORE
+    it.hypervisor.fail(HypervisorError("no"))
+    seen = await it.reports(lambda status: status.source.hardware == MORE)
+    assert outcome(seen) == AttemptOutcome.FAILED
+
+
+async def test_a_process_that_begins_between_two_attempts_tells_it_too(setting):
+    failed = Attempt(number=1, start=NOW, end=NOW, outcome=AttemptOutcome.FAILED)
+    it = setting(before=VMMigrationStatus(attempts=[failed]))
+    await it.reports(lambda status: status.source and status.source.hardware == HARDWARE)
+
+
+async def test_what_could_not_be_read_is_not_asked_again_and_again(setting):
+    hypervisor = ScriptedHypervisor()
+    hypervisor.refuse["hardware"] = HypervisorError("a disk's file system hangs")
+    it = setting(hypervisor=hypervisor, clock=MovedClock())
+    for _ in range(3):
+        await it.looks_at_vm()
+        it.source._clock.go_on(vm_facts.READ_AGAIN)
+    assert [each[0] for each in hypervisor.questions].count("hardware") == 1
+
+
+async def test_no_restart_waits_for_what_the_vm_needs_by_now(setting):
+    it = setting()
+    it.want(desired())
+    await it.asks("migrate")
+    it.want(desired(revision=2, attempt=2))
+    await it.reports(lambda status: len(status.attempts) == 2)
+    assert [each[0] for each in it.hypervisor.questions].count("hardware") == 1
 
 
 @pytest.mark.parametrize("call", ["measure_dirty_rate", "dirty_rate"])
@@ -82,7 +131,7 @@ async def test_a_measurement_that_does_not_end_is_given_up(setting, monkeypatch)
     monkeypatch.setattr(vm_facts, "_LONGEST", 0.05)
     hypervisor = ScriptedHypervisor()
     hypervisor.writes = None
-    facts = vm_facts.VMFacts(hypervisor, measures=True, found=lambda: None)
+    facts = vm_facts.VMFacts(hypervisor, measures=True, found=lambda: None, clock=Clock())
     await facts.look(domain(), free=True)
     async with asyncio.timeout(10):
         await facts._measuring

@@ -12,7 +12,7 @@ from vmferry_api.policies import MigrationPolicy
 
 MIB, GIB = 2**20, 2**30
 ROOT = Path(__file__).parents[3]
-TRACES = ["idle", "borderline", "nonconverging", "postcopy"]
+TRACES = sorted(path.stem for path in (ROOT / "tests" / "traces").glob("*.jsonl"))
 PRESETS = sorted(
     path for path in (ROOT / "manifests" / "policies").glob("*.yaml") if path.name != "kustomization.yaml"
 )

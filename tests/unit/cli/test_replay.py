@@ -169,12 +169,15 @@ def test_only_a_replay_to_the_recordings_own_end_tells_its_time_and_downtime():
 
 
 def test_stalling_is_told_with_its_beginning_and_end():
-    stalls = replay("nonconverging", {"stallingLimit": "3s", "progressTimeout": "0s"}).stalls
-    assert 5 < stalls[0].start < 7
-    assert stalls[0].end == pytest.approx(
-        31, abs=1
-    )  # the load hiccup at 30.8 s that docs/simulation.md mentions
-    assert stalls[-1].end is None
+    stalls = replay("bandwidth-raised", {"stallingLimit": "5s", "progressTimeout": "0s"}).stalls
+    assert 9 < stalls[0].start < 12
+    assert stalls[0].end == pytest.approx(17.5, abs=1.5)  # the bandwidth was raised at 12.3 s
+
+
+def test_a_hiccup_of_the_load_does_not_end_it():
+    (stall,) = replay("nonconverging", {"stallingLimit": "3s", "progressTimeout": "0s"}).stalls
+    assert 5 < stall.start < 7
+    assert stall.end is None
 
 
 def test_what_a_policy_reckons_per_gib_goes_by_the_memory_that_is_given():

@@ -18,6 +18,7 @@ from vmferry_api.migrations import (
     VMMigrationStatus,
     VMState,
 )
+from vmferry_api.owners import SOURCE_AGENT
 from vmferry_operator.decisions.conclude import RAN_ON_AFTER_SWITCH_OVER, Conclusion, conclude
 
 Seen = tuple[VMState, str | None]
@@ -62,15 +63,21 @@ class Case:
     here: Seen | None
     there: Seen | None
     looked: bool = True
+    source_looked: bool = True
     want: tuple[Phase, str] = field()
     why: str = ""
     again: bool = False
 
 
 def ended(
-    outcome: AttemptOutcome, here: Seen | None, there: Seen | None, *, looked: bool
+    outcome: AttemptOutcome,
+    here: Seen | None,
+    there: Seen | None,
+    *,
+    looked: bool,
+    source_looked: bool = True,
 ) -> VMMigrationStatus:
-    """The source's agent says how attempt 1 ended; both say what they see."""
+    """The source's agent says how attempt 1 ended; both say what they see, or have seen before the end."""
     attempt = Attempt(
         number=1,
         start=NOW,
@@ -80,14 +87,20 @@ def ended(
         downtime=timedelta(milliseconds=95),
     )
     report = target(seen=vm(*there) if there else None).replace(after_attempt=int(looked))
-    seen = source(*here) if here else SourceReport()
+    seen = (source(*here) if here else SourceReport()).replace(after_attempt=int(source_looked))
     return running(attempts=[attempt], source=seen, target=report)
 
 
 def conclusion(
-    outcome: AttemptOutcome, here: Seen | None, there: Seen | None, *, looked: bool
+    outcome: AttemptOutcome,
+    here: Seen | None,
+    there: Seen | None,
+    *,
+    looked: bool,
+    source_looked: bool = True,
 ) -> Conclusion | None:
-    return conclude(migration(ended(outcome, here, there, looked=looked)))
+    status = ended(outcome, here, there, looked=looked, source_looked=source_looked)
+    return conclude(migration(status))
 
 
 def concluded(status: VMMigrationStatus) -> Conclusion:
@@ -189,6 +202,14 @@ CASES = [
         want=CONFIRMING_POST_COPY,
         why="the source ends soon",
     ),
+    # The source has closed the attempt, and what it says of the VM is from before.
+    Case(outcome=COMPLETED, here=RUNS, there=MIGRATED, source_looked=False, want=CONFIRMING),
+    Case(outcome=FAILED, here=RAN_ON, there=MIGRATED, source_looked=False, want=CONFIRMING),
+    Case(outcome=FAILED, here=PAUSED, there=PAUSED, source_looked=False, want=CONFIRMING),
+    Case(outcome=FAILED, here=ASLEEP, there=MIGRATED, source_looked=False, want=CONFIRMING),
+    Case(outcome=COMPLETED, here=RUNS, there=ABSENT, source_looked=False, want=CONFIRMING),
+    Case(outcome=COMPLETED, here=LEFT, there=MIGRATED, source_looked=False, want=SUCCEEDED, why="it is gone"),
+    Case(outcome=FAILED, here=RUNS, there=ABSENT, source_looked=False, want=STAYED, again=True),
     # The source has not said what it sees.
     Case(outcome=FAILED, here=None, there=ABSENT, want=CONFIRMING),
     Case(outcome=COMPLETED, here=None, there=MIGRATED, want=CONFIRMING),
@@ -198,10 +219,15 @@ CASES = [
 @pytest.mark.parametrize(
     "case",
     CASES,
-    ids=lambda case: f"{case.outcome}: {case.here} {case.there} {'' if case.looked else 'not '}looked",
+    ids=lambda case: (
+        f"{case.outcome}: {case.here} {'' if case.source_looked else 'not '}looked, "
+        f"{case.there} {'' if case.looked else 'not '}looked"
+    ),
 )
 def test_the_end_follows_from_what_both_hosts_show(case: Case) -> None:
-    found = conclusion(case.outcome, case.here, case.there, looked=case.looked)
+    found = conclusion(
+        case.outcome, case.here, case.there, looked=case.looked, source_looked=case.source_looked
+    )
     assert found is not None
     assert (found.phase, found.reason, found.again) == (*case.want, case.again), case.why
 
@@ -213,11 +239,17 @@ SIGHTINGS = st.sampled_from(
 )
 
 
-@given(outcome=st.sampled_from(AttemptOutcome), here=SIGHTINGS, there=SIGHTINGS, looked=st.booleans())
+@given(
+    outcome=st.sampled_from(AttemptOutcome),
+    here=SIGHTINGS,
+    there=SIGHTINGS,
+    looked=st.booleans(),
+    source_looked=st.booleans(),
+)
 def test_no_end_says_what_a_host_contradicts(
-    *, outcome: AttemptOutcome, here: Seen, there: Seen, looked: bool
+    *, outcome: AttemptOutcome, here: Seen, there: Seen, looked: bool, source_looked: bool
 ) -> None:
-    found = conclusion(outcome, here, there, looked=looked)
+    found = conclusion(outcome, here, there, looked=looked, source_looked=source_looked)
     if found is None or not found.phase.terminal:
         return
     runs_here, runs_there = here[0] == VMState.RUNNING, there[0] == VMState.RUNNING
@@ -229,6 +261,7 @@ def test_no_end_says_what_a_host_contradicts(
         assert not runs_there
         assert looked
     elif found.reason == "VMOnBothHosts":
+        assert source_looked
         assert here[0] != VMState.ABSENT
         assert there[0] in {VMState.RUNNING, VMState.PAUSED}
     else:
@@ -316,7 +349,12 @@ def test_a_restart_that_came_too_late_is_the_end_that_it_was() -> None:
             FROZEN,
             "db-1 stands still on node-b for ever, since the rest of its memory was on node-a",
         ),
-        (FAILED, CUT_OFF, CRASHED, "db-1 stands still on node-a, without the half of it that was on node-b"),
+        (
+            FAILED,
+            CUT_OFF,
+            CRASHED,
+            "db-1 stands still on node-a for ever, since the rest of its memory was on node-b",
+        ),
         (
             FAILED,
             SWITCHING,
@@ -330,6 +368,77 @@ def test_the_message_says_where_it_is(outcome: AttemptOutcome, here: Seen, there
     found = conclusion(outcome, here, there, looked=True)
     assert found is not None
     assert found.message.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "left", "lost", "remains"),
+    [
+        (
+            CRASHED,
+            FROZEN,
+            "node-b",
+            "node-a",
+            "on node-a its definition, ShutOff (Crashed); on node-b one half, Running (PostCopyFailed)",
+        ),
+        (ABSENT, COMING, "node-b", "node-a", "on node-a nothing; on node-b one half, Running (PostCopy)"),
+        (
+            CUT_OFF,
+            ABSENT,
+            "node-a",
+            "node-b",
+            "on node-a one half, Paused (PostCopyFailed); on node-b nothing",
+        ),
+    ],
+)
+def test_what_is_frozen_is_told_with_the_command_that_ends_it_once_the_other_host_is_known_to_be_off(
+    here: Seen, there: Seen, left: str, lost: str, remains: str
+) -> None:
+    found = conclusion(FAILED, here, there, looked=True)
+    assert found is not None
+    assert (found.reason, found.stuck) == ("VMFrozen", True)
+    assert found.message == (
+        f"db-1 stands still on {left} for ever, since the rest of its memory was on {lost}. Fence {lost} first "
+        f"(see that it is off, or that db-1 is not started there), then destroy db-1 on {left} (there: virsh "
+        "destroy db-1), and only then start it anywhere. vmferry destroys and starts nothing by itself. What is "
+        f"left of it: {remains}"
+    )
+
+
+def test_what_is_left_of_a_lost_vm_is_told_and_where() -> None:
+    found = conclusion(FAILED, CRASHED, ABSENT, looked=True)
+    assert found is not None
+    assert found.message == (
+        "db-1 runs on neither node-a nor node-b: what libvirt said. What is left of it: on node-a its definition, "
+        "ShutOff (Crashed); on node-b nothing"
+    )
+
+
+@pytest.mark.parametrize("outcome", [FAILED, ABORTED, CANCELLED])
+@pytest.mark.parametrize(
+    ("here", "source_looked", "says"),
+    [
+        (RUNS, True, "what libvirt said; db-1 goes on running on node-a"),
+        (RUNS, False, "what libvirt said"),
+        (PAUSED, True, "what libvirt said; db-1 is Paused (User) on node-a"),
+        (PAUSED, False, "what libvirt said"),
+        (SWITCHING, True, "what libvirt said; db-1 is Paused (Migration) on node-a: look at it there"),
+    ],
+)
+def test_a_vm_that_stayed_is_said_to_run_on_only_where_its_source_has_looked_since(
+    outcome: AttemptOutcome, here: Seen, says: str, *, source_looked: bool
+) -> None:
+    found = conclusion(outcome, here, ABSENT, looked=True, source_looked=source_looked)
+    assert found is not None
+    assert found.message == says
+
+
+def test_what_the_source_s_agent_has_yet_to_look_at_is_told_while_it_is_waited_for() -> None:
+    found = concluded(ended(FAILED, RAN_ON, MIGRATED, looked=True, source_looked=False))
+    assert found.message == (
+        "db-1 is Running (Migrated) on node-b and was Running (MigrationCanceled) on node-a before the end of "
+        "attempt 1; waiting for the agent of node-a to look at it there since"
+    )
+    assert found.awaits == SOURCE_AGENT
 
 
 def test_what_the_target_s_agent_can_t_see_is_told_while_it_is_waited_for() -> None:

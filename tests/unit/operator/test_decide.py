@@ -70,7 +70,7 @@ def test_it_is_not_waited_for_for_ever():
     assert told(decision, ConditionType.FAILED) == ("True", "StartTimeout")
 
 
-UNASKED = SourceReport(message="libvirt can't be asked: no socket")
+UNASKED = SourceReport(unreachable=True, message="libvirt can't be asked: no socket")
 FULL = target(ready=False, message="full")
 HOSTS_BY_TURNS = [
     VMMigrationStatus(source=source(), target=FULL),
@@ -90,6 +90,26 @@ def test_obstacles_that_take_turns_are_not_waited_for_any_longer():
         assert decision.status.waiting_since == NOW
     last = status.replace(waiting_since=decision.status.waiting_since)
     assert told(decided(last, at=60 * 15), ConditionType.FAILED) == ("True", "StartTimeout")
+
+
+@pytest.mark.parametrize(
+    "blind",
+    [
+        {"source": UNASKED},
+        {
+            "target": target(ready=False, message="libvirt can't be asked: no socket").replace(
+                unreachable=True
+            )
+        },
+    ],
+)
+def test_a_libvirt_that_hangs_once_the_start_was_ordered_is_no_silent_agent(blind):
+    ordered = decided(READY).status.replace(source=source(), target=target())
+    assert told(decided(ordered, at=60), ConditionType.RECONCILING) == ("True", "AgentSilent")
+    decision = decided(ordered.replace(**blind), at=60)
+    assert told(decision, ConditionType.RECONCILING) == ("True", "HypervisorUnreachable")
+    assert decision.status.desired == ordered.desired
+    assert decision.status.waiting_since == NOW
 
 
 def test_a_wait_is_over_once_nothing_is_in_the_way_but_the_agent_is_waited_for_anew():

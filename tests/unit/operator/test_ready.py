@@ -1,12 +1,14 @@
 import pytest
-from migrations_in_words import NOW, after, migration, source, target, waiting
+from migrations_in_words import NOW, after, migration, running, source, target, waiting
 
 from vmferry_api.migrations import Desired, SourceReport, TargetReport, VMMigrationStatus, VMReport, VMState
 from vmferry_operator.decisions.ready import Obstacle, bounded, not_begun, obstacle
 
 NODES = {"node-a", "node-b"}
 READY = VMMigrationStatus(source=source(), target=target())
-UNASKED = SourceReport(message="libvirt can't be asked: no socket")
+NO_SOCKET = "libvirt can't be asked: no socket"
+UNASKED = SourceReport(unreachable=True, message=NO_SOCKET)
+BLIND = TargetReport(ready=False, unreachable=True, message=NO_SOCKET)
 
 
 def found(status: VMMigrationStatus, *, at: float = 0, nodes: set[str] | None = NODES) -> Obstacle | None:
@@ -93,10 +95,23 @@ def test_what_will_not_go_away_is_final(
     assert says in told.message
 
 
-def test_a_source_whose_hypervisor_is_away_has_answered() -> None:
-    told = found(READY.replace(source=UNASKED), at=60)
+@pytest.mark.parametrize(
+    ("status", "node", "of_target"),
+    [
+        (READY.replace(source=UNASKED), "node-a", False),
+        (READY.replace(source=source().replace(unreachable=True, message=NO_SOCKET)), "node-a", False),
+        (READY.replace(target=BLIND), "node-b", True),
+        (READY.replace(target=target().replace(unreachable=True, message=NO_SOCKET)), "node-b", True),
+        (running(target=BLIND), "node-b", True),
+    ],
+)
+def test_an_agent_whose_libvirt_is_away_has_answered(
+    status: VMMigrationStatus, node: str, *, of_target: bool
+) -> None:
+    told = found(status, at=60)
     assert told is not None
-    assert (told.reason, told.of_target) == ("HypervisorUnreachable", False)
+    assert (told.reason, told.of_target, told.final) == ("HypervisorUnreachable", of_target, False)
+    assert told.message == f"{node} says: {NO_SOCKET}"
 
 
 def test_nodes_that_are_not_known_just_now_count_as_there() -> None:
@@ -112,7 +127,6 @@ def test_the_source_s_word_comes_before_the_target_s() -> None:
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (READY.replace(source=UNASKED), "libvirt can't be asked: no socket"),
         (READY.replace(target=target(ready=False, message="node-b has 1Gi free")), "node-b has 1Gi free"),
         (
             READY.replace(source=SourceReport(vm=VMReport(state=VMState.ABSENT), message="no domain db-1")),

@@ -341,7 +341,7 @@ class _Host:
         about = {"features": list(self._agent.features), "qemu_version": self._agent.qemu}
         ended = [each.number for each in self._attempts if each.end is not None]
         return {
-            "source": SourceReport(vm=own, **about),
+            "source": SourceReport(vm=own, after_attempt=max(ended, default=0), **about),
             "target": TargetReport(ready=True, vm=there, after_attempt=max(ended, default=0), **about),
             "attempts": list(self._attempts),
             "applied": self._applied,

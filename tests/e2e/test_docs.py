@@ -1,0 +1,79 @@
+"""What the pages tell to type works, in the order in which they tell it, and says what they show.
+
+Which blocks are run here, and how a page says so: doc_pages/blocks.py.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doc_pages import ROOT, pages
+from doc_pages.blocks import Place, blocks, commands, place_of
+from doc_pages.shell import Shell
+from doc_pages.shown import missing
+from vmferry_lab.controlplane.kubeconfigs import client_environment
+from vmferry_lab.fixtures import new_lab
+from vmferry_lab.lab import Lab
+
+TEXTS = {page: (ROOT / page).read_text() for page in pages()}
+_HERE = "tests/e2e/test_docs.py"
+PLACES = {page: place for page, text in TEXTS.items() if (place := place_of(text))}
+
+
+@pytest.fixture(scope="module")
+def lab_of_docs() -> Iterator[Lab]:
+    """A lab of its own: what pages apply is for nobody else's migrations."""
+    with new_lab() as lab:
+        lab.up(say=lambda _: None)
+        yield lab
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A directory with all that a checkout has, in which files may be written, with this test's `.venv`."""
+    directory = tmp_path / "vmferry"
+    directory.mkdir()
+    for each in ROOT.iterdir():
+        if each.name not in {".venv", "dist"}:
+            (directory / each.name).symlink_to(each)
+    (directory / ".venv").symlink_to(sys.prefix)
+    return directory
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_shows_what_readme_md_tells(tmp_path):
+    command = [sys.executable, "-m", "vmferry_lab", "demo", "--dir", tmp_path / "demo"]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
+    (shown,) = (each.text for each in blocks("README.md", TEXTS["README.md"]) if each.test == _HERE)
+    assert done.returncode == 0, done.stderr
+    assert missing([line for line in shown.splitlines() if line.strip()], done.stdout) is None, done.stdout
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", sorted(PLACES))
+def test_the_commands_of_a_page_do_what_it_says(page, checkout, tmp_path, request):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    environment = _environment()
+    with new_lab() as empty:
+        lab = request.getfixturevalue("lab_of_docs") if PLACES[page] is Place.LAB else empty
+        if PLACES[page] is Place.LAB:
+            environment = client_environment(lab.kubectl.kubeconfig, environment)
+        environment["VMFERRY_LAB_DIR"] = str(lab.directory)
+        with Shell(checkout, notes, environment) as shell:
+            for block in (each for each in blocks(page, TEXTS[page]) if each.runs):
+                for command in commands(block):
+                    code, said = shell.run(command.text)
+                    at = f"{page}:{command.line}: {command.text}\n{said}"
+                    assert code == 0, f"exit code {code} of {at}"
+                    assert missing(command.shown, said) is None, at
+
+
+def _environment() -> dict[str, str]:
+    """Of somebody who has this test's programs in PATH and no lab yet."""
+    given = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "KUBECONFIG"}}
+    return given | {"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
