@@ -101,22 +101,25 @@ def troubles(migrations: Sequence[VMMigration]) -> Iterator[Finding]:
     for each in migrations:
         if each.status.is_over:
             continue
-        status, why = each.status, reason(each)
-        said = [
-            report.message
-            for report in (status.source, status.target)
-            if report is not None and report.message
-        ]
-        if why in SOMEBODY_IS_AWAY:
-            yield error(
-                f"migration {name(each)}",
-                f"{why}: {sentence(each)}",
-                f"kubectl vmferry describe {_place(each)}",
-            )
-        elif said:
-            yield warning(
-                f"migration {name(each)}", "; ".join(said), f"kubectl vmferry describe {_place(each)}"
-            )
+        subject, cure = f"migration {name(each)}", f"kubectl vmferry describe {_place(each)}"
+        blind = list(_blind(each))
+        if reason(each) in SOMEBODY_IS_AWAY:
+            yield error(subject, f"{reason(each)}: {sentence(each)}", cure)
+        elif blind:
+            yield error(subject, "; ".join(blind), cure)
+        else:
+            reports = (each.status.source, each.status.target)
+            said = [report.message for report in reports if report is not None and report.message]
+            if said:
+                yield warning(subject, "; ".join(said), cure)
+
+
+def _blind(migration: VMMigration) -> Iterator[str]:
+    """The hosts whose agents can't ask their libvirt."""
+    spec, status = migration.spec, migration.status
+    for node, report in ((spec.source_node, status.source), (spec.target_node, status.target)):
+        if report is not None and report.unreachable:
+            yield f"the agent of {node} can't ask its libvirt: {report.message or 'it does not answer'}"
 
 
 def _place(migration: VMMigration) -> str:

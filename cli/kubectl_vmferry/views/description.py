@@ -164,8 +164,9 @@ def _state(report: SourceReport | TargetReport | None) -> str:
         return "not heard of yet"
     vm = report.vm
     if vm is None:
-        return "nothing seen"
-    return f"{vm.state} ({vm.reason})" if vm.reason else str(vm.state)
+        return "libvirt can't be asked" if report.unreachable else "nothing seen"
+    state = f"{vm.state} ({vm.reason})" if vm.reason else str(vm.state)
+    return f"{state}, as last seen: libvirt can't be asked" if report.unreachable else state
 
 
 def _features(report: SourceReport | TargetReport | None) -> str:

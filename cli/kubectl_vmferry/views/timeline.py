@@ -60,6 +60,8 @@ def _attempt(attempt: Attempt) -> Iterator[Entry]:
     parts = [f"attempt {attempt.number} ends: {attempt.outcome}"]
     if attempt.downtime is not None:
         parts.append(f"stopped for {downtime(attempt.downtime)}")
+    if attempt.interrupted is not None:
+        parts.append(f"interrupted for {span(attempt.interrupted)}")
     if attempt.transferred is not None:
         parts.append(f"sent {size(attempt.transferred)}")
     style = _ENDS[attempt.outcome] if attempt.outcome else ""

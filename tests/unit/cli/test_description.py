@@ -17,6 +17,7 @@ STALLS = condition("MigrationStalling", message="it has not fallen for 4s", sinc
 
 def ended(phase="Succeeded", outcome="Completed", **changes):
     attempt = {"number": 1, "start": told(1), "end": told(20), "outcome": outcome, "downtime": "65ms"}
+    attempt |= {"interrupted": "2s"} if "recovery" in changes else {}
     succeeded = phase == "Succeeded"
     conditions = [
         condition("Complete", "True" if succeeded else "False", "Migrated", "that is how it ended", since=20)
@@ -33,7 +34,7 @@ def test_the_timeline_has_what_happened_in_its_order_and_the_end_last():
         ("step 1: setMaxDowntime 100ms → 500ms (in force at once)", "stalled for 2s"),
         ("post-copy is interrupted", "the link is cut"),
         ("memory flows again after 2 tries", ""),
-        ("attempt 1 ends: Completed, stopped for 65ms", ""),
+        ("attempt 1 ends: Completed, stopped for 65ms, interrupted for 2 s", ""),
         ("the planner: setMaxDowntime 100ms → 500ms (Failed: no)", "stalled for 2s"),
         ("Succeeded", "that is how it ended"),
     ]
@@ -168,6 +169,14 @@ def test_the_whole_has_both_hosts_and_each_part():
         "What you can do",
     ):
         assert part in text
+
+
+def test_what_a_host_last_told_is_told_as_that_while_its_libvirt_can_not_be_asked():
+    out = io.StringIO()
+    source = {"vm": {"state": "Running"}, "unreachable": True, "message": "no socket"}
+    Console(file=out, width=160).print(description(running(source=source), None, at(30)))
+    assert "Running, as last seen: libvirt can't be asked" in out.getvalue()
+    assert "no socket" in out.getvalue()
 
 
 def test_an_object_that_nobody_has_looked_at_can_be_described():

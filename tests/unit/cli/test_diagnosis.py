@@ -203,6 +203,14 @@ def test_what_a_target_says_is_a_warning():
     assert list(troubles([running()])) == []
 
 
+def test_an_agent_that_can_not_ask_its_libvirt_is_an_error():
+    (found,) = troubles([running(target={"ready": False, "unreachable": True, "message": "no socket"})])
+    assert (found.level, found.message) == (
+        Level.ERROR,
+        "the agent of node-b can't ask its libvirt: no socket",
+    )
+
+
 def test_policies_are_well_or_say_why_not():
     refused = policy("bad").replace(
         status=policy().status.model_validate(
