@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds docs lock bench setup clean
+.PHONY: demo test lint crds docs pictures lock bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -27,6 +27,9 @@ crds: $(READY)  ## regenerate the CRDs and docs/api.md from crds/vmferry_api
 docs: $(READY)  ## the docs as a site, in dist/site; index.html can be opened as it is
 	$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "file://$(CURDIR)/dist/site/index.html"
+
+pictures: $(READY)  ## draw docs/pictures anew from what was recorded
+	$(BIN)/python docs/pictures/render.py
 
 lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	printf 'hatchling\nsetuptools\n' | $(BIN)/uv pip compile $(LOCK) - -o requirements-build.txt

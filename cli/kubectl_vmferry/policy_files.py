@@ -1,20 +1,26 @@
 """MigrationPolicies from YAML files, as they lie in git."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from typing_extensions import override
 
 from kubectl_vmferry.admission_rules import broken_rules
 from vmferry_api import API_VERSION
+from vmferry_api.names import MAX_LENGTH, OBJECT_NAME
 from vmferry_api.objects import ObjectMeta
 from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
 
 _KIND = "MigrationPolicy"
+_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 _UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 """What PyYAML raises; the latter two at dates that are none, and at lists nested by thousands."""
 
@@ -33,6 +39,18 @@ class NamedPolicy:
     label: str
     """Its name; with the file where several are called so, as two versions of one are."""
     policy: MigrationPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What is to be a policy."""
+
+    name: str
+    """Empty: it has none."""
+    problems: Sequence[str]
+    """All that the API server would refuse it for, each with its place."""
+    policy: MigrationPolicy | None = None
+    """None: it has problems."""
 
 
 def read_policies(files: Sequence[tuple[str, str]]) -> list[NamedPolicy]:
@@ -58,20 +76,52 @@ def read_policies(files: Sequence[tuple[str, str]]) -> list[NamedPolicy]:
     return named
 
 
-def _policies(file: str, text: str) -> list[MigrationPolicy]:
+def examine(file: str, text: str) -> list[Examined]:
+    """All that is to be MigrationPolicies in a file, right or wrong.
+
+    Raises:
+        PolicyFileError: It is no YAML.
+    """
     try:
-        documents = [each for each in yaml.safe_load_all(text) if each is not None]
+        documents = [each for each in yaml.load_all(text, _Loader) if each is not None]
     except _UNREADABLE as error:
         raise PolicyFileError(f"{file}: not YAML: {error}") from error
-    objects = [each for document in documents for each in _objects(document)]
-    policies = [
-        _policy(file, each)
-        for each in objects
+    return [
+        _examined(each)
+        for document in documents
+        for each in _objects(document)
         if (each.get("apiVersion"), each.get("kind")) == (API_VERSION, _KIND)
     ]
-    if not policies:
+
+
+def _policies(file: str, text: str) -> list[MigrationPolicy]:
+    found = examine(file, text)
+    if not found:
         raise PolicyFileError(f"{file}: there is no {_KIND} of {API_VERSION} in it")
+    policies = []
+    for each in found:
+        if each.policy is None:
+            name = f"{each.name}: " if each.name else ""
+            raise PolicyFileError(f"{file}: {name}{'; '.join(each.problems)}")
+        policies.append(each.policy)
     return policies
+
+
+class _Loader(yaml.SafeLoader):
+    """As strict as kubectl: no key twice in a mapping."""
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = [key for key, times in Counter(keys).items() if times > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                "while reading a mapping",
+                node.start_mark,
+                f"found twice: {', '.join(twice)}",
+                node.start_mark,
+            )
+        return super().construct_mapping(node, deep)
 
 
 def _objects(document: object) -> Iterator[Mapping[str, object]]:
@@ -85,30 +135,48 @@ def _objects(document: object) -> Iterator[Mapping[str, object]]:
         yield document
 
 
-def _policy(file: str, given: Mapping[str, object]) -> MigrationPolicy:
+def _examined(given: Mapping[str, object]) -> Examined:
     metadata = given.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str):
-        raise PolicyFileError(f"{file}: a {_KIND} needs metadata.name")
+        return Examined(name="", problems=[f"a {_KIND} needs metadata.name"])
+    problems = list(_around_the_spec(name, given))
     try:
         given = _without_nulls(json.loads(json.dumps(given, default=str)))
     except _NOT_JSON as error:
-        raise PolicyFileError(f"{file}: {name}: not JSON: {error}") from error
+        return Examined(name=name, problems=[f"not JSON: {error}"])
     try:
         # as strict as kubectl: a field that nobody knows is a mistake, not a wish
         spec = MigrationPolicySpec.model_validate_json(
             json.dumps(given.get("spec", {})), strict=True, extra="forbid", by_alias=True, by_name=False
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        place = "spec" + "".join(
-            f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
-        )
-        raise PolicyFileError(f"{file}: {name}: {place}: {first['msg']}") from error
-    broken = broken_rules(MigrationPolicy, given)
-    if broken:
-        raise PolicyFileError(f"{file}: {name}: {'; '.join(broken)}")
-    return MigrationPolicy(metadata=ObjectMeta(name=name, generation=1), spec=spec)
+        return Examined(name=name, problems=[*problems, *map(_in_words, error.errors())])
+    problems += broken_rules(MigrationPolicy, given)
+    if problems:
+        return Examined(name=name, problems=problems)
+    read = MigrationPolicy(metadata=ObjectMeta(name=name, generation=1), spec=spec)
+    return Examined(name=name, problems=[], policy=read)
+
+
+def _around_the_spec(name: str, given: Mapping[str, object]) -> Iterator[str]:
+    """What is wrong with the object beside its spec."""
+    if not re.fullmatch(OBJECT_NAME[1:-1], name) or len(name) > MAX_LENGTH:
+        yield f"metadata.name: {name!r} can't be a name: lower-case letters, digits, - and ."
+    if given.get("spec") is None:
+        yield "spec: Field required"
+    for field in given:
+        if field not in _FIELDS:
+            yield f"{field}: there is no such field; did you mean {_nearest(field)}?"
+
+
+def _nearest(field: str) -> str:
+    return (get_close_matches(str(field), _FIELDS, n=1, cutoff=0) or ["spec"])[0]
+
+
+def _in_words(error: ErrorDetails) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]]
+    return f"spec{''.join(parts)}: {error['msg']}"
 
 
 def _without_nulls(given: Any) -> Any:  # noqa: ANN401 - JSON

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 from simulated_guests import PRESETS, ROOT, TRACES, trace
 
+from kubectl_vmferry.commands.simulate import VM_STAYS
 from kubectl_vmferry.main import main
 from kubectl_vmferry.output.table import tables
 from kubectl_vmferry.policy_files import read_policies
-from kubectl_vmferry.simulate_command import VM_STAYS
 from kubectl_vmferry.simulation.recording import read_recording
 from kubectl_vmferry.simulation.replay import replay_setting
 from kubectl_vmferry.simulation.simulate import simulate

@@ -1,0 +1,1 @@
+"""How the plugin talks to the API server, as its user."""

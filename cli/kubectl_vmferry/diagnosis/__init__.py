@@ -1,0 +1,1 @@
+"""What may be wrong with an installation: pure functions from what was read to findings."""

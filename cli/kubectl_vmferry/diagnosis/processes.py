@@ -1,0 +1,101 @@
+"""Whether the operator and the agents live."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from kubectl_vmferry.diagnosis.findings import Finding, error, note, ok
+from kubectl_vmferry.views.figures import span
+from vmferry_api.migrations import VMMigration
+from vmferry_api.policies import MigrationPolicy
+
+AGENT, OPERATOR = "vmferry-agent-", "vmferry-operator"
+"""What their Leases are called: an agent's has its node behind it."""
+_SHORT = timedelta(seconds=15)
+"""So long the operator may take to look at what is new."""
+_SHOWN = 5
+
+Lease = Mapping[str, Any]
+
+
+def agents(
+    leases: Sequence[Lease], nodes: Sequence[str], migrations: Sequence[VMMigration], now: datetime
+) -> Iterator[Finding]:
+    """One finding for each node that has an agent or needs one, by the Leases that agents keep."""
+    known = {each["metadata"]["name"].removeprefix(AGENT): each for each in _of(leases, AGENT)}
+    needed = {
+        node
+        for each in migrations
+        if not each.status.is_over
+        for node in (each.spec.source_node, each.spec.target_node)
+    }
+    for node in sorted({*known, *needed}):
+        subject = f"agent of {node}"
+        if node not in known:
+            yield error(
+                subject, "has no Lease, and a migration needs it", f"start it on {node} (docs/agent.md)"
+            )
+            continue
+        yield _alive(
+            subject, known[node], now, f"look at its log on {node}, and run `vmferry-agent check` there"
+        )
+    without = sorted(set(nodes) - {*known, *needed})
+    if without:
+        more = f" and {len(without) - _SHOWN} more" if len(without) > _SHOWN else ""
+        yield note(
+            "other Nodes", f"{', '.join(without[:_SHOWN])}{more} have no agent: no VM can come or go there"
+        )
+    if not known and not needed:
+        yield error("agents", "no node has one", "start them (docs/agent.md)")
+
+
+def _of(leases: Sequence[Lease], prefix: str) -> list[Lease]:
+    return [each for each in leases if each["metadata"]["name"].startswith(prefix)]
+
+
+def _alive(subject: str, lease: Lease, now: datetime, cure: str) -> Finding:
+    spec = lease["spec"]
+    renewed = spec.get("renewTime")
+    if renewed is None:
+        return error(subject, "its Lease was never renewed", cure)
+    age = now - datetime.fromisoformat(renewed)
+    if age > timedelta(seconds=spec.get("leaseDurationSeconds") or 40):
+        return error(subject, f"has not renewed its Lease for {span(age)}", cure)
+    return ok(subject, f"lives (renewed its Lease {span(age)} ago)")
+
+
+def operator(
+    leases: Sequence[Lease],
+    policies: Sequence[MigrationPolicy],
+    migrations: Sequence[VMMigration],
+    now: datetime,
+) -> Finding:
+    """Whether it lives: by its Lease where it keeps one, else by whether it has looked at what is there."""
+    cure = "see that it runs, and look at its log: what runs goes on, but nothing starts and no step is taken"
+    unseen = [
+        f"{each.metadata.namespace}/{each.metadata.name}"
+        for each in migrations
+        if each.status.observed_generation != each.metadata.generation
+        and _older(each.metadata.creation_timestamp, now)
+        and not each.status.is_over
+    ]
+    unseen += [
+        each.metadata.name
+        for each in policies
+        if each.status.observed_generation != each.metadata.generation
+        and _older(each.metadata.creation_timestamp, now)
+    ]
+    if unseen:
+        return error("operator", f"has not looked at {', '.join(unseen[:_SHOWN])} as they are now", cure)
+    own = [each for each in leases if each["metadata"]["name"] == OPERATOR]
+    if own:
+        return _alive("operator", own[0], now, cure)
+    if not policies and not migrations:
+        return note(
+            "operator", "nothing is known of it: there is no policy and no migration that it could have seen"
+        )
+    return ok("operator", f"has looked at all {len(policies)} policies and {len(migrations)} migrations")
+
+
+def _older(created: datetime | None, now: datetime) -> bool:
+    return created is not None and now - created > _SHORT

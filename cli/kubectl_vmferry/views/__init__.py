@@ -1,0 +1,1 @@
+"""What is shown of an object: pure functions of it and of the time."""

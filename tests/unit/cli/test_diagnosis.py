@@ -1,0 +1,263 @@
+"""doctor: what is found, and its cure."""
+
+import copy
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from migrations_shown import RUNNING, at, condition, migration, policy, running, told
+
+from kubectl_vmferry.cluster.certificates import tls_address
+from kubectl_vmferry.diagnosis.api import crds, server
+from kubectl_vmferry.diagnosis.certificates import expiry, not_after
+from kubectl_vmferry.diagnosis.findings import Level
+from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
+from kubectl_vmferry.diagnosis.policies import policies
+from kubectl_vmferry.diagnosis.processes import agents, operator
+from vmferry_api.crd.definitions import DEFINITIONS, custom_resource_definition
+
+
+def shown(findings):
+    return [(str(each.level), each.subject, each.message) for each in findings]
+
+
+def stored(definition):
+    crd = copy.deepcopy(custom_resource_definition(definition))
+    crd["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+    return crd
+
+
+ALL = [stored(each) for each in DEFINITIONS]
+
+
+def test_the_crds_that_are_as_ours_are_well():
+    assert [each.level for each in crds(ALL)] == [Level.OK, Level.OK]
+
+
+def test_a_crd_that_is_not_there_names_the_way_to_install_it():
+    missing, _ = crds(ALL[1:])
+    assert (missing.level, missing.message, missing.cure) == (
+        Level.ERROR,
+        "is not there",
+        "kubectl apply -k crds",
+    )
+
+
+def test_a_crd_of_another_version_tells_what_differs():
+    older = stored(DEFINITIONS[0])
+    spec = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del spec["objective"]
+    spec["magic"] = {"type": "string"}
+    found, _ = crds([older, ALL[1]])
+    assert found.level == Level.WARNING
+    assert "the cluster lacks spec.objective, spec.objective.allow" in found.message
+    assert "the plugin lacks spec.magic" in found.message
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda crd: crd["status"]["conditions"].clear(), "is not served: not established"),
+        (
+            lambda crd: crd["spec"]["versions"][0].update(name="v9"),
+            "serves v9, and this plugin speaks v1alpha1",
+        ),
+    ],
+)
+def test_a_crd_that_does_not_serve_us_is_an_error(change, says):
+    crd = stored(DEFINITIONS[0])
+    change(crd)
+    found, _ = crds([crd, ALL[1]])
+    assert (found.level, found.message) == (Level.ERROR, says)
+
+
+@pytest.mark.parametrize(
+    ("version", "level"), [("v1.30.9", Level.ERROR), ("v1.31.0", Level.OK), ("v1.37.2+k3s1", Level.OK)]
+)
+def test_an_api_server_must_know_selectable_fields(version, level):
+    assert server(version).level == level
+
+
+def lease(name, seconds, **spec):
+    return {
+        "metadata": {"name": name},
+        "spec": {"renewTime": told(seconds), "leaseDurationSeconds": 40, **spec},
+    }
+
+
+def test_agents_live_as_their_leases_say():
+    found = agents(
+        [lease("vmferry-agent-node-a", 25), lease("vmferry-agent-node-c", -60), lease("other", 0)],
+        ["node-a", "node-b", "node-c", "node-d"],
+        [running()],
+        at(30),
+    )
+    assert shown(found) == [
+        ("ok", "agent of node-a", "lives (renewed its Lease 5 s ago)"),
+        ("error", "agent of node-b", "has no Lease, and a migration needs it"),
+        ("error", "agent of node-c", "has not renewed its Lease for 1 m 30 s"),
+        ("note", "other Nodes", "node-d have no agent: no VM can come or go there"),
+    ]
+
+
+def test_no_agent_at_all_is_an_error():
+    assert [each.level for each in agents([], [], [], at(30))] == [Level.ERROR]
+
+
+def test_a_lease_that_was_never_renewed_is_an_error():
+    (found,) = agents([lease("vmferry-agent-a", 0, renewTime=None)], [], [], at(0))
+    assert found.message == "its Lease was never renewed"
+
+
+def test_an_operator_that_has_not_looked_at_what_is_there_is_an_error():
+    found = operator([], [], [migration()], at(60))
+    assert (found.level, found.message) == (
+        Level.ERROR,
+        "has not looked at default/db-1-to-node-b as they are now",
+    )
+    assert operator([], [], [migration()], at(5)).level == Level.OK
+    assert operator([], [], [running()], at(60)).level == Level.OK
+
+
+def test_an_operator_with_a_lease_lives_as_that_says():
+    assert operator([lease("vmferry-operator", 55)], [], [], at(60)).level == Level.OK
+    assert operator([lease("vmferry-operator", 5)], [], [], at(60)).level == Level.ERROR
+
+
+def test_of_an_operator_that_had_nothing_to_see_nothing_is_known():
+    assert operator([], [], [], at(60)).level == Level.NOTE
+
+
+HOST = {"ready": True, "libvirtVersion": "9.0.0", "qemuVersion": "7.2.0", "features": []}
+POST_COPY = policy("post-copy", steps=[{"after": {"passes": 2}, "switchToPostCopy": {}}])
+ENCRYPTED = policy("secret", start={"encryption": "Required"})
+
+
+def test_what_a_host_lacks_counts_only_where_a_policy_asks_for_it():
+    found = list(hosts([running(source=None, target=HOST)], [POST_COPY]))
+    assert [(str(each.level), each.message) for each in found] == [
+        ("ok", "libvirt 9.0.0, QEMU 7.2.0"),
+        ("warning", "userfaultfd: QEMU may not use it: no post-copy; it is asked for by post-copy"),
+        ("note", "QEMU has no certificates: no encrypted stream; no policy asks for it"),
+    ]
+    assert "sysctl vm.unprivileged_userfaultfd=1" in found[1].cure
+    assert [each.level for each in hosts([running(source=None, target=HOST)], [ENCRYPTED])] == [
+        Level.OK,
+        Level.NOTE,
+        Level.WARNING,
+    ]
+
+
+def test_the_newest_report_of_a_host_counts():
+    able = {**HOST, "features": ["PostCopy", "TLS"]}
+    old = migration({"target": HOST}, name="old", creationTimestamp=told(-99))
+    new = migration({"target": able}, name="new")
+    assert [each.level for each in hosts([new, old], [POST_COPY, ENCRYPTED])] == [Level.OK] * 3
+
+
+def test_of_hosts_that_no_migration_has_concerned_nothing_is_known():
+    assert [each.level for each in hosts([migration()], [])] == [Level.NOTE]
+
+
+def test_links_are_as_the_newest_migration_found_them():
+    attempt = {
+        "number": 1,
+        "start": told(1),
+        "end": told(2),
+        "outcome": "Failed",
+        "error": "no route to host",
+    }
+    failed = migration(
+        {
+            **RUNNING,
+            "phase": "Failed",
+            "attempts": [attempt],
+            "conditions": [condition("Stalled", reason="MigrationFailed")],
+        },
+        name="new",
+        creationTimestamp=told(5),
+    )
+    assert shown(links([failed, running()])) == [
+        ("warning", "node-a → node-b", "default/new failed: no route to host")
+    ]
+    assert shown(links([running()])) == [
+        ("ok", "node-a → node-b", "libvirt has connected, memory flowed at 50 MiB/s (default/db-1-to-node-b)")
+    ]
+    assert [each.level for each in links([migration()])] == [Level.NOTE]
+
+
+@pytest.mark.parametrize("reason", ["AgentSilent", "HypervisorUnreachable"])
+def test_what_agents_can_not_do_is_an_error(reason):
+    silent = running(conditions=[condition("Reconciling", reason=reason, message="node-a is silent")])
+    (found,) = troubles([silent, running(phase="Succeeded")])
+    assert (found.level, found.message) == (Level.ERROR, f"{reason}: node-a is silent")
+    assert found.cure == "kubectl vmferry describe -n default db-1-to-node-b"
+
+
+def test_what_a_target_says_is_a_warning():
+    (found,) = troubles([running(target={"ready": False, "message": "there is no pool"})])
+    assert (found.level, found.message) == (Level.WARNING, "there is no pool")
+    assert list(troubles([running()])) == []
+
+
+def test_an_agent_that_can_not_ask_its_libvirt_is_an_error():
+    (found,) = troubles([running(target={"ready": False, "unreachable": True, "message": "no socket"})])
+    assert (found.level, found.message) == (
+        Level.ERROR,
+        "the agent of node-b can't ask its libvirt: no socket",
+    )
+
+
+def test_policies_are_well_or_say_why_not():
+    refused = policy("bad").replace(
+        status=policy().status.model_validate(
+            {"conditions": [condition("Accepted", "False", "Unreadable", "can't be read")]}
+        )
+    )
+    default = policy("default", globalDefault=True)
+    assert shown(policies([default])) == [("ok", "policies", "1, all can be carried out")]
+    assert shown(policies([default, refused])) == [("error", "policy bad", "can't be read")]
+    assert [each.level for each in policies([policy()])] == [Level.OK, Level.NOTE]
+
+
+def certificate(end):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x" * 60)])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(2**150).not_valid_before(end - timedelta(days=9)).not_valid_after(end)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize("year", [2026, 2049, 2050, 2099])
+def test_the_end_of_a_certificate_is_read(year):
+    end = datetime(year, 12, 30, 1, 2, 3, tzinfo=UTC)
+    assert not_after(f"something before\n{certificate(end)}") == end
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", b"", b"\x30\x00", b"\x30\x82\x01", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"],
+)
+def test_what_is_no_certificate_is_refused(given):
+    with pytest.raises(ValueError, match="certificate"):
+        not_after(given)
+
+
+def test_a_certificate_warns_before_it_ends():
+    levels = [expiry("c", at(0) + timedelta(days=days), at(0), "renew it").level for days in (-1, 5, 50)]
+    assert levels == [Level.ERROR, Level.WARNING, Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("qemu+tls://node-b/system", ("node-b", 16514)),
+        ("qemu+tls://[fd00::1]:99/system", ("fd00::1", 99)),
+        ("qemu+tcp://node-b/system", None),
+    ],
+)
+def test_only_tls_has_certificates(uri, address):
+    assert tls_address(uri, scheme="qemu+tls", port=16514) == address
