@@ -287,6 +287,10 @@ class _Transition:
             yield _event(Reason.WAITING_TO_START, "Wait", going_on.message)
         elif phase == Phase.RUNNING:
             yield _event(Reason.MIGRATING, "Migrate", going_on.message)
+        elif phase == Phase.RECOVERING and going_on.reason in _STUCK_OR_SILENT:
+            told = find_condition(self._new.conditions, ConditionType.POST_COPY_INTERRUPTED)
+            words = "" if told is None else f"{told.reason}: {told.message}"
+            yield _event(Reason.POST_COPY_INTERRUPTED, "Recover", words)
         elif phase == Phase.POST_COPY and self._old.phase != Phase.RECOVERING:
             yield _event(Reason.POST_COPY_STARTED, "SwitchToPostCopy", going_on.message)
         elif phase == Phase.POST_COPY and going_on.type != ConditionType.STALLED:

@@ -210,6 +210,16 @@ def test_what_goes_on_is_told_once_by_its_reason(
     assert between(new, new) == []
 
 
+def test_an_interruption_is_told_though_what_is_seen_at_once_is_that_an_agent_is_silent() -> None:
+    lost = told("True", ConditionType.POST_COPY_INTERRUPTED, "LinkLost", "the link is gone")
+    old = running(phase=Phase.POST_COPY, conditions=[reconciling("PostCopy")])
+    new = running(phase=Phase.RECOVERING, conditions=[lost, reconciling("AgentSilent", "look at node-b")])
+    assert [(event.reason, event.note) for event in between(old, new)] == [
+        ("AgentSilent", "look at node-b"),
+        ("PostCopyInterrupted", "LinkLost: the link is gone"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after_it", "expected"),
     [
