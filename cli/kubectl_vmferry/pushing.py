@@ -130,14 +130,26 @@ class _Pusher:
         if self._spec.objective is not None and not beyond:
             overrides.pop("maxDowntime", None)  # it is the objective's, which the planner grants by itself
         if not overrides:
-            return Refused(
-                why=f"its policy allows no more than the {downtime(now)} granted{self._need}", cure=self._more
-            )
+            return Refused(why=f"{self._granted_in_words}{self._need}", cure=self._more)
         given = ", ".join(_words(overrides))
         says = f"{given} from now on{self._need}"
+        if self._spec.objective is not None:
+            says = (
+                f"the stop may now be {overrides['maxDowntime']} long: the planner grants it as soon as less is "
+                f"found too little{self._need}"
+            )
         if self._needed is not None and self._needed > granted:
             says += f": that may not do; {self._more}"
         return Push(spec={"overrides": overrides}, says=says)
+
+    @property
+    def _granted_in_words(self) -> str:
+        """Why there is nothing to grant."""
+        now = self._desired.max_downtime
+        if self._spec.objective is not None and now is not None and now < self._allowed:
+            more, less = downtime(self._allowed), downtime(now)
+            return f"its objective's planner grants {more} by itself as soon as {less} is found too little"
+        return f"its policy allows no more than the {downtime(now)} granted"
 
     @property
     def _bandwidth(self) -> int | None:

@@ -50,10 +50,13 @@ def completed(lab: Lab, **typed: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def _as_in_a_shell() -> None:
-    """Ctrl-C needs a terminal of one's own, and a signal that whoever runs the tests may have had ignored."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+_AS_IN_A_SHELL = """
+import fcntl, runpy, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("kubectl_vmferry", run_name="__main__", alter_sys=True)
+"""
+"""Ctrl-C needs a terminal of one's own, and a signal that whoever runs the tests may have had ignored."""
 
 
 @dataclass
@@ -74,13 +77,12 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
         self._process = subprocess.Popen(
-            command(*self.words),
+            [sys.executable, "-c", _AS_IN_A_SHELL, *self.words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env=environment(self.lab),
             start_new_session=True,
-            preexec_fn=_as_in_a_shell,  # noqa: PLW1509 - nothing else has threads here yet
         )
         os.close(slave)
         return self
