@@ -15,8 +15,8 @@ from vmferry_operator.decisions.select import BUILT_IN
 from vmferry_operator.standing import NEEDS_PERSON, NO_POLICY, Standing
 
 _LIVE = [phase for phase in Phase if not phase.terminal]
-_INTERRUPTED = ("LinkSilent", "LinkLost", "DaemonsApart", "RecoveryExhausted")
-"""The agent's reasons of PostCopyInterrupted."""
+_INTERRUPTED = ("LinkSilent", "LinkLost", "RecoveryExhausted")
+"""The agent's reasons with which PostCopyInterrupted is True."""
 _FULL = ("perCluster", "outgoingPerNode", "incomingPerNode", "vm")
 """What status.queue.waitingFor can be."""
 
