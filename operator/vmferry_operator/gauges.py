@@ -46,6 +46,8 @@ class OperatorState:
     """By kind."""
     listed_at: datetime | None
     """When everything was last read in full."""
+    events_dropped: int
+    """How many Events could not be written."""
 
 
 def families(registry: Registry, state: OperatorState) -> Iterator[Metric]:
@@ -169,6 +171,9 @@ def _of_itself(registry: Registry, state: OperatorState) -> Iterator[Metric]:
     for kind, watch in state.watches.items():
         begun.add_metric([kind], watch.streams_begun)
     yield begun
+    dropped = registry.counter_family("events_dropped", "Events of Kubernetes that could not be written.")
+    dropped.add_metric([], state.events_dropped)
+    yield dropped
     yield _gauge(
         registry,
         "watch_heard_timestamp_seconds",
