@@ -61,7 +61,10 @@ class Controller:
         self._migrations = Store(VMMigration, changed=self._migration_changed)
         self._policies = Store(MigrationPolicy, changed=self._policy_changed)
         self._events = EventRecorder(
-            client, policy=lambda name: self._policies.get(ObjectKey("", name)), now=now
+            client,
+            policy=lambda name: self._policies.get(ObjectKey("", name)),
+            now=now,
+            tell=partial(measurements.written, "event"),
         )
         self._cluster = LiveCluster(self._policies.all)
         self._wakes_others = False
@@ -117,6 +120,8 @@ class Controller:
         if self._listing is None:
             return []
         dead = [f"the watch of {watch.plural} has died" for watch in self._watches if not watch.lives]
+        if not self._events.lives:
+            dead.append("Events are not written any more")
         return [*dead, "nothing is listed any more"] if self._listing.done() else dead
 
     @property
@@ -145,6 +150,7 @@ class Controller:
                 )
             },
             listed_at=self._listed_at,
+            events_dropped=self._events.dropped,
         )
 
     def _migration_changed(self, key: ObjectKey, old: VMMigration | None, new: VMMigration | None) -> None:

@@ -27,6 +27,7 @@ from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.clients import REQUEST_TIMEOUT
 from vmferry_kube.errors import UnavailableError, asking
+from vmferry_kube.measuring import Tell, timed, untold
 from vmferry_operator.decisions.events import Event, event_of_policy, migration_events, policy_events
 from vmferry_operator.event_series import EventSeries, Regarding, Series
 
@@ -56,6 +57,7 @@ class EventRecorder:
         policy: Finds a policy by its name.
         now: The time.
         backoff: The delays between tries.
+        tell: Takes what each write took.
     """
 
     def __init__(
@@ -65,10 +67,12 @@ class EventRecorder:
         policy: Callable[[str], MigrationPolicy | None],
         now: Callable[[], datetime],
         backoff: Backoff | None = None,
+        tell: Tell = untold,
     ) -> None:
         self._api = EventsV1Api(client)
         self._policy = policy
         self._now = now
+        self._tell = tell
         self._backoff = backoff or Backoff(first=0.5, most=30)
         self._instance = os.environ.get("POD_NAME") or socket.gethostname()
         self._series = EventSeries()
@@ -80,6 +84,11 @@ class EventRecorder:
     def dropped(self) -> int:
         """How many Events were dropped since the start."""
         return self._series.dropped
+
+    @property
+    def lives(self) -> bool:
+        """Whether they are written."""
+        return self._worker is not None and not self._worker.done()
 
     def start(self) -> None:
         """Begin to write; what was recorded before is written, too."""
@@ -178,7 +187,7 @@ class EventRecorder:
         """
         namespace, count = series.regarding.namespace or _DEFAULT_NAMESPACE, series.count
         if series.exists:
-            with asking():
+            with timed(self._tell), asking():
                 await self._api.patch_namespaced_event(
                     series.name,
                     namespace,
@@ -188,7 +197,7 @@ class EventRecorder:
                 )
             return count
         try:
-            with asking():
+            with timed(self._tell), asking():
                 await self._api.create_namespaced_event(
                     namespace, self._body(series, namespace), _request_timeout=REQUEST_TIMEOUT
                 )

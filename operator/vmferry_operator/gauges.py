@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from vmferry_api.conditions import Status
+from vmferry_api.conditions import QUEUED, RECOVERY_EXHAUSTED, Status
 from vmferry_api.migrations import Phase
 from vmferry_kube.metrics import Registry
 from vmferry_operator.decisions.prospects import Expected
@@ -15,8 +15,8 @@ from vmferry_operator.decisions.select import BUILT_IN
 from vmferry_operator.standing import NEEDS_PERSON, NO_POLICY, Standing
 
 _LIVE = [phase for phase in Phase if not phase.terminal]
-_INTERRUPTED = ("LinkSilent", "LinkLost", "DaemonsApart", "RecoveryExhausted")
-"""The agent's reasons of PostCopyInterrupted."""
+_INTERRUPTED = ("LinkSilent", "LinkLost", RECOVERY_EXHAUSTED)
+"""The agent's reasons with which PostCopyInterrupted is True."""
 _FULL = ("perCluster", "outgoingPerNode", "incomingPerNode", "vm")
 """What status.queue.waitingFor can be."""
 
@@ -46,6 +46,8 @@ class OperatorState:
     """By kind."""
     listed_at: datetime | None
     """When everything was last read in full."""
+    events_dropped: int
+    """How many Events could not be written."""
 
 
 def families(registry: Registry, state: OperatorState) -> Iterator[Metric]:
@@ -98,7 +100,7 @@ def _of_migrations(registry: Registry, state: OperatorState) -> Iterator[Metric]
         "migrations_pending",
         "Migrations that have not started, by the reason of the condition Reconciling.",
         ("reason",),
-        _by_one(("Queued",), there.pending),
+        _by_one((QUEUED,), there.pending),
     )
     yield _gauge(
         registry,
@@ -169,6 +171,9 @@ def _of_itself(registry: Registry, state: OperatorState) -> Iterator[Metric]:
     for kind, watch in state.watches.items():
         begun.add_metric([kind], watch.streams_begun)
     yield begun
+    dropped = registry.counter_family("events_dropped", "Events of Kubernetes that could not be written.")
+    dropped.add_metric([], state.events_dropped)
+    yield dropped
     yield _gauge(
         registry,
         "watch_heard_timestamp_seconds",

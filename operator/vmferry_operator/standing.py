@@ -5,7 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from vmferry_api.conditions import ConditionType, Status, find_condition, is_true
+from vmferry_api.conditions import (
+    AGENT_SILENT,
+    RECOVERY_EXHAUSTED,
+    VM_FROZEN,
+    ConditionType,
+    Status,
+    find_condition,
+    is_true,
+)
 from vmferry_api.migrations import Phase, VMMigration
 from vmferry_api.policies import MigrationPolicy
 from vmferry_operator.decisions.occupancy import Occupants, occupies
@@ -13,7 +21,7 @@ from vmferry_operator.decisions.prospects import Expected, prospects
 
 NO_POLICY = "(none)"
 """In the place of a policy's name while none is selected; no object can be called so."""
-NEEDS_PERSON = ("RecoveryExhausted", "VMFrozen", "VMLost", "VMNotRunning", "VMOnBothHosts")
+NEEDS_PERSON = (RECOVERY_EXHAUSTED, VM_FROZEN, "VMLost", "VMNotRunning", "VMOnBothHosts")
 """The reasons of Stalled with which a VM is not well, and nothing is done about it any more."""
 
 
@@ -90,7 +98,7 @@ class _Counting:
         found, status = self.found, migration.status
         going = find_condition(status.conditions, ConditionType.RECONCILING)
         reason = going.reason if going is not None else "New"
-        if reason == "AgentSilent":
+        if reason == AGENT_SILENT:
             found.silent[phase] += 1
         if phase == Phase.PENDING:
             found.pending[reason] += 1

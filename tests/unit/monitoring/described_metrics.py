@@ -23,7 +23,11 @@ def operator_text() -> str:
     there.sharing["node-a", "out"] = 1
     there.shared["node-a", "out"] = 2**20
     watches = {"VMMigration": WatchState(streams_begun=1, heard_at=NOW, queued=0)}
-    metrics.follow(lambda: OperatorState(standing=there, policies=["p"], watches=watches, listed_at=NOW))
+    metrics.follow(
+        lambda: OperatorState(
+            standing=there, policies=["p"], watches=watches, listed_at=NOW, events_dropped=0
+        )
+    )
     metrics.migration_begun("p", waited=SECOND)
     metrics.migration_ended("p", Phase.FAILED, took=SECOND)
     metrics.migration_failed("Aborted")

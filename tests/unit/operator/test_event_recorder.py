@@ -14,6 +14,7 @@ from migrations_in_words import migration, policy
 
 from vmferry_api.migrations import AppliedPolicy, VMMigrationStatus
 from vmferry_kube.backoff import Backoff
+from vmferry_kube.measuring import Failure
 from vmferry_operator.event_recorder import MOST_TRIES, EventRecorder
 
 PATIENCE = 20
@@ -29,6 +30,7 @@ class Server:
     def __init__(self):
         self.script = []
         self.asked = []
+        self.told = []
         self.taken = []
 
     async def answer(self, request):
@@ -61,6 +63,7 @@ async def recorder(server):
         policy=lambda name: policy("p") if name == "p" else None,
         now=lambda: datetime.now(UTC),
         backoff=Backoff(first=0.001, most=0.002),
+        tell=lambda *, seconds, failure: server.told.append(failure),
     )
     made.start()
     yield made
@@ -96,6 +99,14 @@ async def test_an_event_of_the_migration_and_one_of_its_policy_are_created(serve
     assert other_path == path, "Events of what is cluster-scoped are in default"
     assert (other["regarding"]["kind"], other["related"]) == ("MigrationPolicy", event["regarding"])
     assert other["note"] == "default/m: goes by p: named"
+
+
+async def test_each_write_tells_how_it_failed(server, recorder):
+    server.script = [503, "hang up"]
+    recorder.migration_changed(BEFORE, SELECTED)
+    await true(lambda: len(server.told) == 4)
+    assert server.told == [Failure.REFUSED, Failure.UNAVAILABLE, None, None]
+    assert recorder.lives
 
 
 @pytest.mark.parametrize("answers", [[503, 500], ["hang up"], [429]])

@@ -30,7 +30,11 @@ def following():
     """Metrics of a state that can be filled."""
     metrics, there = Metrics(), Standing()
     watches = {"VMMigration": WatchState(streams_begun=2, heard_at=NOW, queued=3)}
-    metrics.follow(lambda: OperatorState(standing=there, policies=["p"], watches=watches, listed_at=NOW))
+    metrics.follow(
+        lambda: OperatorState(
+            standing=there, policies=["p"], watches=watches, listed_at=NOW, events_dropped=4
+        )
+    )
     return metrics, there
 
 
@@ -46,6 +50,7 @@ def test_what_is_is_asked_for_at_each_scrape(following):
     assert now["queue_longest_wait_seconds",] == 120
     assert now["watch_streams_begun_total", "VMMigration"] == 2
     assert now["reconciles_queued", "VMMigration"] == 3
+    assert now["events_dropped_total",] == 4
     assert now["watch_heard_timestamp_seconds", "VMMigration"] == now["listed_timestamp_seconds",]
     there.migrations["p", Phase.RUNNING] = 1
     assert scraped(metrics)["migrations", "Running", "p"] == 1
