@@ -54,6 +54,22 @@ def test_the_demo_shows_what_readme_md_tells(tmp_path):
 
 
 @pytest.mark.timeout(900)
+def test_the_commands_that_the_demo_ends_with_work(checkout, tmp_path):
+    notes, directory = tmp_path / "notes", tmp_path / "demo"
+    notes.mkdir()
+    with Shell(checkout, notes, _environment()) as shell:
+        try:
+            code, said = shell.run(f"vmferry-lab demo --keep --dir {directory}")
+            assert code == 0, said
+            for command in said.partition("What you would type next:\n")[2].splitlines():
+                code, said = shell.run(command)
+                assert code == 0, f"exit code {code} of {command}\n{said}"
+            assert shell.run("vmferry-lab status")[0] != 0, "the last one takes the lab down"
+        finally:
+            shell.run(f"vmferry-lab --dir {directory} down")
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", sorted(PLACES))
 def test_the_commands_of_a_page_do_what_it_says(page, checkout, tmp_path, request):
     notes = tmp_path / "notes"

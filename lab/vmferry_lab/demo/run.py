@@ -18,6 +18,17 @@ TIMEOUT = 120.0
 _HERE = Path(__file__).parent
 _GUEST = GuestSpec(name="db-1")
 _MIGRATION = "db-1-to-b"
+_NEXT = (
+    (f"kubectl vmferry describe {_MIGRATION}", "what was done, and why"),
+    (f"kubectl vmferry explain {_MIGRATION}", "why by this policy, and not by another"),
+    ("kubectl vmferry migrate db-1 --from node-b --to node-a --wait", "and back, live"),
+    (f"kubectl describe vmmig {_MIGRATION}", "its story as Events"),
+    ("kubectl explain migrationpolicy.spec.steps", "what a policy can say"),
+    ("kubectl vmferry doctor", "is all there that migrations need"),
+    ("vmferry-lab logs", "of the operator and the agents"),
+    ("vmferry-lab down", "leave nothing behind"),
+)
+"""Commands, and what they show."""
 
 
 def run(lab: Lab, *, keep: bool) -> None:
@@ -39,12 +50,12 @@ def run(lab: Lab, *, keep: bool) -> None:
             lab.down()
         raise
     if keep:
-        _tell_how_to_look_around(lab)
+        _say("The lab stays up. What you would type next:")
     else:
         lab.down()
-        _say(
-            f"All gone again, {time.monotonic() - began:.0f} s after the start. KEEP=1 keeps it to look around."
-        )
+        took = time.monotonic() - began
+        _say(f"All gone again, {took:.0f} s after the start. With KEEP=1 it stays, and you would type next:")
+    _tell_what_comes_next(command_line(lab.directory, "env"))
 
 
 def _start_guest(lab: Lab) -> None:
@@ -83,13 +94,11 @@ def _prove(lab: Lab) -> None:
         raise LabError("the guest did not arrive intact on node-b")
 
 
-def _tell_how_to_look_around(lab: Lab) -> None:
-    _say("The lab stays up. To look around:")
-    click.echo(f'  eval "$({command_line(lab.directory, "env")})"')
-    click.echo(f"  kubectl describe vmmig {_MIGRATION}")
-    click.echo("  kubectl explain migrationpolicy.spec.steps")
-    click.echo("  vmferry-lab logs -f")
-    click.echo("  vmferry-lab down")
+def _tell_what_comes_next(environment: str) -> None:
+    """What a person would type next; tests/e2e/test_docs.py does."""
+    click.echo(f'  eval "$({environment})"')
+    for command, what in _NEXT:
+        click.echo(f"  {command:<64}# {what}")
 
 
 def _kubectl(lab: Lab, *words: str) -> None:
