@@ -39,6 +39,12 @@ def duty(status: VMMigrationStatus, now: datetime) -> Duty | None:
     return None
 
 
+def stands_still_for_it(status: VMMigrationStatus) -> bool:
+    """Whether the guest is still paused for the last attempt: no other may begin with it, and bring it over so."""
+    vm = status.source.vm if status.source else None
+    return vm is not None and bool(status.attempts) and _owes_resumption(status.attempts[-1], vm)
+
+
 def last_word_is_given(status: VMMigrationStatus, now: datetime) -> bool:
     """Whether what the target's agent has told of the VM stays true after the end.
 

@@ -65,7 +65,8 @@ class Convergence:
         waits = sample.memory_pass == 0 and sample.disk_total == 0
         if moved or copied or waits or self.moved_at is None:
             seen = replace(seen, moved_at=now)
-        if moved and (in_post_copy or sample.memory_pass < self.best_pass + MIN_PASSES):
+        untold = seen.last is None  # then bytes alone show that it goes on
+        if moved and (in_post_copy or untold or sample.memory_pass < self.best_pass + MIN_PASSES):
             seen = replace(seen, progress_at=now)
         if copied:
             seen = replace(seen, progress_at=now)

@@ -7,9 +7,18 @@ from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.standstill import MARGIN, MIN_PASSES, Standstill
 from vmferry_api.migrations import Progress
 
+ROUNDED_BY = 2**19
+"""Bytes by which what is told may be too low: a silent stream must not seem to have moved by that."""
+
 
 def resumed(
-    progress: Progress | None, *, began_at: float, now: float, stalling_since: float | None, limit: timedelta
+    progress: Progress | None,
+    *,
+    began_at: float,
+    now: float,
+    stalling_since: float | None,
+    limit: timedelta,
+    moved_at: float | None = None,
 ) -> Convergence:
     """How it has converged so far; what is not told begins anew.
 
@@ -17,13 +26,15 @@ def resumed(
         progress: The last report.
         began_at: When the attempt began; times are those of this process' monotonic clock.
         now: The time.
-        stalling_since: Since when it was reported to stall, if it was.
+        stalling_since: Since when it was reported not to get nearer, if it was.
         limit: The stallingLimit by which it was.
+        moved_at: When the stream carried something last, if it was reported to be silent.
     """
-    seen = Convergence(progress_at=now)
+    seen = Convergence(progress_at=now, moved_at=moved_at)
     if progress is None:
         return seen
-    seen = replace(seen, memory_pass=progress.memory_pass, transferred=progress.transferred)
+    sent = progress.transferred if moved_at is None else progress.transferred + ROUNDED_BY
+    seen = replace(seen, memory_pass=progress.memory_pass, transferred=sent)
     if not progress.recent:
         return seen
     still = Standstill()

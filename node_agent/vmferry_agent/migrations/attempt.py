@@ -21,6 +21,7 @@ from vmferry_agent.migrations.call import MigrationCall
 from vmferry_agent.migrations.interruption import Interruption
 from vmferry_agent.migrations.looks import Looks
 from vmferry_agent.migrations.orders import Orders
+from vmferry_agent.migrations.slow_answers import SLOW, told_if_slow
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.steering import Steering
 from vmferry_agent.migrations.traces import Trace
@@ -79,6 +80,7 @@ class Attempt:
         self._trace = trace
         self._call: MigrationCall | None = None
         self._may_be_queued = False
+        self._away_since: float | None = None
         self._in_post_copy = domain.in_post_copy
         self._reports = AttemptReports(domain.name, status)
         self._looks = Looks(changed, clock=clock, every=every)
@@ -136,6 +138,7 @@ class Attempt:
                 except HypervisorError as error:
                     end, delay = None, next(lost)
                     _logger.warning("%s: %s; again in %.1f s", self._domain.name, error, delay)
+                    self._tell_if_away(error)
                     await self._steering.give_up_if_due(in_post_copy=self._in_post_copy)
                 if end is not None:
                     return await self._leave_running(end)
@@ -148,7 +151,9 @@ class Attempt:
         calling = self._call is not None and self._call.runs
         asked_at = self._clock.monotonic()
         self._looks.looked(asked_at)
-        look = await self._hypervisor.look(self._domain)
+        with told_if_slow(self._status.unreachable):
+            look = await self._hypervisor.look(self._domain)
+        self._away_since = None
         in_post_copy = self._in_post_copy = look.domain is not None and look.domain.in_post_copy
         if look.sample is not None:
             self._record(look.sample, asked_at, in_post_copy=in_post_copy)
@@ -168,6 +173,14 @@ class Attempt:
                 return end
         self._reports.domain(look.domain)
         return None
+
+    def _tell_if_away(self, error: HypervisorError) -> None:
+        """Say that libvirt can't be asked; not at once, since a connection is lost and made anew in a moment."""
+        now = self._clock.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        elif now - self._away_since >= SLOW.total_seconds():
+            self._status.unreachable(str(error))
 
     def _record(self, sample: Sample, asked_at: float, *, in_post_copy: bool) -> None:
         self._may_be_queued = False

@@ -6,7 +6,7 @@ from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.figures import progress, worth_telling
 from vmferry_agent.decisions.recovery import SILENT, Flow
 from vmferry_agent.hypervisor.port import Domain, Sample
-from vmferry_agent.migrations.source_status import GIVING_UP, SourceStatus
+from vmferry_agent.migrations.source_status import GIVING_UP, LINK_SILENT, SourceStatus
 from vmferry_api.conditions import RECOVERY_EXHAUSTED, ConditionType, Status
 from vmferry_api.durations import format_duration
 from vmferry_api.quantities import format_quantity, rounded
@@ -85,11 +85,12 @@ class AttemptReports:
         self, convergence: Convergence, limit: timedelta, *, now: float, cap: int | None, in_post_copy: bool
     ) -> None:
         """Whether it stalls, and by what; `cap` is the bandwidth granted, in bytes per second."""
-        if not in_post_copy and timedelta(0) < max(limit, SILENT) <= convergence.silent_for(now):
+        reported = limit > timedelta(0) and not in_post_copy
+        if reported and max(limit, SILENT) <= convergence.silent_for(now):
             silent = (
                 f"nothing has been sent for {format_duration(max(limit, SILENT))}: the link is cut or blocked"
             )
-            self._status.set(ConditionType.MIGRATION_STALLING, Status.TRUE, "LinkSilent", silent)
+            self._status.set(ConditionType.MIGRATION_STALLING, Status.TRUE, LINK_SILENT, silent)
             return
         if in_post_copy or not convergence.stalling(limit, now=now):
             self._status.set(ConditionType.MIGRATION_STALLING, Status.FALSE, "Converging", "")

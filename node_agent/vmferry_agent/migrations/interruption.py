@@ -94,7 +94,7 @@ class Interruption:
         """
         if self._resumption is not None and (error := self._resumption.error) is not None:
             self._resumption = None
-            if isinstance(error, TargetHalfLost) and not self._is_half_there:
+            if isinstance(error, TargetHalfLost) and self._is_half_gone:
                 _logger.error("%s: its half on the target is lost: %s", half.name, error)
                 return Ended(outcome=AttemptOutcome.FAILED, error=self._half_lost(error))
             self._answered(error)
@@ -178,6 +178,16 @@ class Interruption:
         """Whether the target's agent sees a half of it there, whatever a daemon answers to the source's."""
         on_target = self._orders.vm_on_target
         return on_target is not None and on_target.in_post_copy
+
+    @property
+    def _is_half_gone(self) -> bool:
+        """Whether the target's agent has looked, and sees no half of it; one that can't look has not seen that."""
+        target = self._orders.migration.status.target
+        return (
+            target is not None
+            and target.vm is not None
+            and not (target.unreachable or target.vm.in_post_copy)
+        )
 
     def _target_has_failed(self) -> bool:
         """Whether the target says so of what flows now, and not still of what was taken up anew since."""

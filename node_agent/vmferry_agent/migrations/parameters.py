@@ -59,6 +59,7 @@ class ParametersInForce:
         self._not_suspended = not_suspended
         self._revision = 0
         self._refused: dict[Change, ApplyError] = {}
+        self._suspend_asked = False
         self.switch_ordered_at: float | None = None
         """When QEMU was told to switch to post-copy, or may have been: the answer can be lost."""
 
@@ -84,7 +85,7 @@ class ParametersInForce:
         if desired.revision != self._revision:
             self._revision = desired.revision
             self._refused.clear()
-        if not desired.suspend and self._values.get(Parameter.SUSPEND) is not True:
+        if not (desired.suspend or self._suspend_asked or self._values.get(Parameter.SUSPEND) is True):
             self._not_suspended()  # it was wanted, and is no more
         complete = True
         for change in changes(desired, self._values, max_downtime=max_downtime, in_post_copy=in_post_copy):
@@ -110,6 +111,7 @@ class ParametersInForce:
         except HypervisorError as error:
             self._refused[change] = ApplyError(parameter=change.parameter, message=str(error))
             if change.parameter == Parameter.SUSPEND:
+                self._suspend_asked = False
                 self._not_suspended()
             _logger.warning("%s: %s refused: %s", self._domain.name, change.parameter, error)
         else:
@@ -130,15 +132,19 @@ class ParametersInForce:
             case Parameter.COMPRESSION_CACHE, int() as size:
                 await self._hypervisor.set_compression_cache(uuid, size)
             case Parameter.SUSPEND, True:
-                if await self._runs():
-                    await self._hypervisor.suspend(uuid)
-                else:  # somebody else has paused it, who alone may let it run again
-                    self._not_suspended()
+                await self._suspend()
             case Parameter.TECHNIQUE, MigrationTechnique.POST_COPY:
                 try:
                     await self._hypervisor.start_post_copy(uuid)
                 finally:
                     self.switch_ordered_at = self._clock.monotonic()
+
+    async def _suspend(self) -> None:
+        if await self._runs():
+            self._suspend_asked = True  # the answer can be lost, and the guest paused all the same
+            await self._hypervisor.suspend(self._domain.uuid)
+        elif not self._suspend_asked:  # somebody else has paused it, who alone may let it run again
+            self._not_suspended()
 
     async def _runs(self) -> bool:
         domain = await self._hypervisor.find(self._domain.uuid)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.decisions.aftermath import Duty, duty, runs_whole
+from vmferry_agent.decisions.aftermath import Duty, duty, runs_whole, stands_still_for_it
 from vmferry_agent.decisions.outcome import Ended, GivenUp, restarted
 from vmferry_agent.hypervisor.port import Domain, HostFacts, Hypervisor, HypervisorError
 from vmferry_agent.migrations.attempt import Attempt
@@ -18,7 +18,7 @@ from vmferry_agent.migrations.traces import Recorded, Trace, Traces
 from vmferry_agent.migrations.vm_facts import VMFacts
 from vmferry_agent.reach import Reach
 from vmferry_agent.reporting import ObjectGoneError, Reporter
-from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration, VMState
+from vmferry_api.migrations import AttemptOutcome, Desired, VMMigration, VMMigrationStatus, VMState
 from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class SourceMigration:
             elif (owed := self._duty()) is not None:
                 await self._fulfil(owed, domain)
             elif (number := self._due_attempt()) is not None:
-                await self._start(number, domain)
+                await self._start_unless_still(number, domain)
         except HypervisorError as error:
             self._status.unreachable(str(error))
 
@@ -187,6 +187,17 @@ class SourceMigration:
         if last == AttemptOutcome.COMPLETED or (isinstance(order, GivenUp) and order.outcome == last):
             return None
         return desired.attempt
+
+    async def _start_unless_still(self, number: int, domain: Domain | None) -> None:
+        """Start an attempt, but not with a guest that is still paused for the one before."""
+        if not stands_still_for_it(self._seen):
+            await self._start(number, domain)
+            return
+        spec, last = self._migration.spec, self._status.last_attempt
+        self._status.warn(
+            f"{spec.vm} is paused for attempt {last}; attempt {number} waits until it runs again. It is let run "
+            f"once {spec.target_node} is seen without it. If that can't be seen, look there, then `virsh resume`"
+        )
 
     async def _start(self, number: int, domain: Domain | None) -> None:
         if domain is None:
@@ -265,8 +276,12 @@ class SourceMigration:
 
     def _duty(self) -> Duty | None:
         """What is still owed to the VM, by what this agent has seen last and the target's word."""
-        status = self._migration.status.replace(source=self._status.source, attempts=self._status.attempts)
-        return duty(status, self._clock.now())
+        return duty(self._seen, self._clock.now())
+
+    @property
+    def _seen(self) -> VMMigrationStatus:
+        """The object's status with what this agent has to say by now."""
+        return self._migration.status.replace(source=self._status.source, attempts=self._status.attempts)
 
     async def _fulfil(self, owed: Duty, domain: Domain | None) -> None:
         """Do what is still owed; what the host refuses is tried again, ever less often."""
@@ -281,6 +296,7 @@ class SourceMigration:
                 await self._hypervisor.resume(domain.uuid)
                 self._status.let_run_again()
                 _logger.info("%s: %s runs again on its source", self._name, domain.name)
+            self._status.warn(None)
             self._status.see(await self._hypervisor.find(domain.uuid))
         except HypervisorError as error:
             self._dutiful_at = now + next(self._duty_delays)

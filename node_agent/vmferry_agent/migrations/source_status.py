@@ -33,6 +33,8 @@ CONDITIONS = (
     ConditionType.MIGRATION_STALLING,
     ConditionType.POST_COPY_INTERRUPTED,
 )
+LINK_SILENT = "LinkSilent"
+"""The reason of MigrationStalling where nothing flows."""
 GIVING_UP = "GivingUp"
 """The reason of the condition Running while the agent aborts of its own accord."""
 
@@ -103,9 +105,30 @@ class SourceStatus:
         return self._status.recovery
 
     @property
-    def stalling_since(self) -> datetime | None:
-        """Since when it is reported to stall; None: it is not."""
+    def standing_still_since(self) -> datetime | None:
+        """Since when it is reported not to get nearer, over a link that carries something; None: it is not."""
+        return None if self._is_silent else self._stalling_since
+
+    def silent_since(self, limit: timedelta) -> datetime | None:
+        """When the stream that is reported to be silent carried something last; None: it is not.
+
+        Args:
+            limit: So long it must be silent to be reported so in pre-copy.
+        """
+        recovery = self.recovery
+        if recovery is not None and recovery.end is None:
+            return recovery.again or recovery.since
+        since = self._stalling_since
+        return since - limit if since is not None and self._is_silent else None
+
+    @property
+    def _stalling_since(self) -> datetime | None:
         return true_since(self._status.conditions, ConditionType.MIGRATION_STALLING)
+
+    @property
+    def _is_silent(self) -> bool:
+        found = find_condition(self._status.conditions, ConditionType.MIGRATION_STALLING)
+        return found is not None and found.reason == LINK_SILENT
 
     @property
     def limit_run_into(self) -> str | None:
@@ -159,14 +182,16 @@ class SourceStatus:
         self._change(source=(self._status.source or SourceReport()).replace(hardware=hardware))
 
     def unreachable(self, message: str) -> None:
-        """Say that libvirt does not answer; of the VM nothing is known then."""
+        """Say that libvirt does not answer, once, by the first word of why; of the VM nothing is known then."""
         source = self._status.source or SourceReport()
+        if source.unreachable:
+            return
         vm = source.vm if self.attempts else None
         blind = source.replace(vm=vm, unreachable=True, message=f"libvirt can't be asked: {message}")
         self._change(source=blind)
 
-    def warn(self, message: str) -> None:
-        """Say what is wrong here, for people."""
+    def warn(self, message: str | None) -> None:
+        """Say what is wrong here, for people; None: nothing any more."""
         self._change(source=(self._status.source or SourceReport()).replace(message=message))
 
     def begin(self, number: int) -> Attempt:

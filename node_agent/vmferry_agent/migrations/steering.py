@@ -17,6 +17,7 @@ from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.limits import may_be_switching, overrun, steers
 from vmferry_agent.decisions.outcome import GivenUp, restarted, stronger
 from vmferry_agent.decisions.ramp import ramp_downtime, reached_after
+from vmferry_agent.decisions.recovery import SILENT
 from vmferry_agent.decisions.resumption import resumed
 from vmferry_agent.hypervisor.port import Domain, Hypervisor, HypervisorError, Sample
 from vmferry_agent.migrations.attempt_reports import AttemptReports
@@ -24,7 +25,7 @@ from vmferry_agent.migrations.orders import Orders
 from vmferry_agent.migrations.parameters import ParametersInForce
 from vmferry_agent.migrations.source_status import SourceStatus
 from vmferry_agent.migrations.traces import Trace
-from vmferry_api.migrations import AttemptOutcome, Desired, MigrationTechnique, Progress
+from vmferry_api.migrations import ApplyError, AttemptOutcome, Desired, MigrationTechnique, Progress
 
 _logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Steering:
         self._parameters = self._in_force({})
         self._desired: Desired | None = None
         self._applied_revision = 0
+        self._errors: list[ApplyError] = []
         self._given_up: GivenUp | None = None
         self._granted: timedelta | None = None
         self._first_pass_ended_at: float | None = None
@@ -99,7 +101,7 @@ class Steering:
             refused = {each.parameter for each in applied.errors}
             self._parameters = self._in_force(when_adopted(self._domain, desired, refused))
             self._desired = desired
-            self._applied_revision = desired.revision
+            self._applied_revision, self._errors = desired.revision, applied.errors
             self._steered_at = self._at(applied.time)
         if desired.technique == MigrationTechnique.POST_COPY:
             self._parameters.switch_ordered_at = now  # the last thing that it did, perhaps
@@ -108,13 +110,15 @@ class Steering:
         if progress is not None:
             self._granted = progress.max_downtime
             self._first_pass_ended_at = self._ramp_began_at(desired, progress)
-        stalling_since = self._status.stalling_since
+        stalling_since = self._status.standing_still_since
+        silent_since = self._status.silent_since(max(desired.stalling_limit, SILENT))
         self.convergence = resumed(
             progress,
             began_at=self.began_at,
             now=now,
             stalling_since=None if stalling_since is None else self._at(stalling_since),
             limit=desired.stalling_limit,
+            moved_at=None if silent_since is None else self._at(silent_since),
         )
 
     def _ramp_began_at(self, desired: Desired, progress: Progress) -> float | None:
@@ -181,20 +185,21 @@ class Steering:
 
     async def _apply(self, desired: Desired, *, in_post_copy: bool) -> None:
         """Set what differs; a revision counts as applied when each of its parameters is set or refused."""
-        self._granted = self._max_downtime(desired)
         answer = await self._parameters.apply(
             desired,
-            max_downtime=self._granted,
+            max_downtime=self._max_downtime(desired),
             in_post_copy=in_post_copy,
             held=held_back(self.convergence.silent_for(self._clock.monotonic())),
         )
-        if answer.complete and desired.revision != self._applied_revision:
-            self._applied_revision = desired.revision
+        if answer.complete and (desired.revision, answer.errors) != (self._applied_revision, self._errors):
+            self._applied_revision, self._errors = desired.revision, answer.errors
             self._status.apply(desired, answer.errors, attempt=self._number)
 
     def _note_change(self, change: Change, before: Value) -> None:
         """Record it, and look anew at what it makes different."""
         self._trace.set(self.elapsed.total_seconds(), change.parameter, change.value)
+        if change.parameter == Parameter.MAX_DOWNTIME and isinstance(change.value, timedelta):
+            self._granted = change.value
         match change.parameter, before, change.value:
             case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
                 self.convergence = self.convergence.with_bandwidth(old, new)
@@ -210,13 +215,15 @@ class Steering:
 
     async def _set_first_downtime(self, desired: Desired) -> None:
         """Set it before the start too, for a guest so idle that it is gone before the first look."""
-        self._granted = self._max_downtime(desired)
-        if self._granted is None:
+        first = self._max_downtime(desired)
+        if first is None:
             return
         try:
-            await self._hypervisor.set_max_downtime(self._domain.uuid, self._granted)
+            await self._hypervisor.set_max_downtime(self._domain.uuid, first)
         except HypervisorError as error:
             _logger.info("%s: maxDowntime is set once the job runs: %s", self._domain.name, error)
+        else:
+            self._granted = first
 
     async def give_up_if_due(self, *, in_post_copy: bool) -> None:
         """Abort where it is wanted or a limit is run into; nothing aborts post-copy."""

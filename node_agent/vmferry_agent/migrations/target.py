@@ -205,15 +205,17 @@ class TargetMigration:
 
     def _steady(self, free_memory: int) -> int:
         """Free memory always changes a little; only what is worth a write counts."""
-        target = self._migration.status.target
+        target = self._told or self._migration.status.target
         before = target.free_memory if target else None
         if before is not None and abs(before - free_memory) < before // 10:
             return before
         return free_memory
 
     def _unreachable(self, error: str) -> TargetReport:
-        target = self._migration.status.target
+        target = self._told or self._migration.status.target
         message = f"libvirt can't be asked: {error}"
+        if target is not None and target.unreachable and target.message:
+            message = target.message  # the first word of why: they change all the time
         if target is None or not self._migration.status.attempts:
             return TargetReport(ready=False, unreachable=True, message=message)
         return target.replace(ready=target.ready and self._is_coming(), unreachable=True, message=message)

@@ -219,6 +219,8 @@ class ScriptedHypervisor(Hypervisor):
         async with self.news:
             self.looks[name] += 1
             self.news.notify_all()
+        if name in self.refuse:
+            raise self.refuse[name]
 
     async def note(self, name: str, *values: object) -> None:
         """Remember what was asked, and refuse it where the test says so."""

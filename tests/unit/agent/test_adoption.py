@@ -54,7 +54,12 @@ def told(*passes: tuple[int, float, int], now: int | None = None, limit: int | N
 
 
 def under_way(
-    *, age: float = 60, progress: Progress | None = None, stalling: float | None = None, **wanted: object
+    *,
+    age: float = 60,
+    progress: Progress | None = None,
+    stalling: float | None = None,
+    reason: str = "NotConverging",
+    **wanted: object,
 ) -> VMMigrationStatus:
     """An attempt that began so many seconds ago; its parameters were applied then."""
     now = datetime.now(UTC)
@@ -62,7 +67,7 @@ def under_way(
     stalls = Condition(
         type=ConditionType.MIGRATION_STALLING,
         status=Status.TRUE,
-        reason="NotConverging",
+        reason=reason,
         last_transition_time=now - seconds(stalling or 0),
     )
     return VMMigrationStatus(
@@ -137,6 +142,21 @@ async def test_a_restarted_agent_goes_on_calling_it_stalling(setting):
         find_condition(each.conditions, ConditionType.MIGRATION_STALLING) for each in (it.reported, before)
     )
     assert now == then
+
+
+async def test_a_restarted_agent_does_not_call_hopeless_what_a_silent_link_has_stopped(setting):
+    passes = [(2, 16, 1000), (3, 24, 800), (4, 32, 600), (5, 40, 400)]
+    before = under_way(progress=told(*passes), stalling=12, reason="LinkSilent")
+    it = setting(before=before)
+    it.hypervisor.job = sample(memory_pass=5, needed=400, sent=2**30)
+    await it.looks(5)
+    while not it.writing.empty():
+        said = find_condition(it.writing.get_nowait().conditions, ConditionType.MIGRATION_STALLING)
+        assert (said.status, said.reason) == ("True", "LinkSilent")
+    it.hypervisor.job = sample(memory_pass=5, needed=400, sent=2**31)
+    await it.reports(
+        lambda status: find_condition(status.conditions, ConditionType.MIGRATION_STALLING).status == "False"
+    )
 
 
 async def test_a_restarted_agent_counts_the_time_without_progress_from_when_it_began(setting):

@@ -160,3 +160,10 @@ def test_what_a_guest_writes_to_copied_disks_while_its_memory_is_sent_is_no_prog
         (t, replace(sample(memory_pass=t, sent=0), disk_total=GIB, disk_transferred=t)) for t in range(2, 60)
     ]
     assert seen(*late).progress_at == 2
+
+
+def test_bytes_count_as_progress_where_no_needed_downtime_is_told():
+    convergence = Convergence(progress_at=0)
+    for second in range(300):
+        convergence = convergence.after(sample(1 + second // 5, None, sent=second * MIB), now=second)
+    assert convergence.progress_at == 299

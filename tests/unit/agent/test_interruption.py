@@ -29,6 +29,7 @@ TWICE = PostCopyRecovery(attempts=2, backoff=timedelta(seconds=10))
 POST_COPY = desired(post_copy_allowed=True, technique=MigrationTechnique.POST_COPY, post_copy_recovery=TWICE)
 BROKEN = domain(VMState.PAUSED, "PostCopyFailed")
 HALF = READY.replace(vm=VMReport(state=VMState.RUNNING, reason="PostCopy"))
+GONE = READY.replace(vm=VMReport(state=VMState.ABSENT))
 LOST = HypervisorError("job 'migration in' failed in post-copy phase (libvirt error 9)")
 PATIENCE = 7
 """Seconds that a slow machine may take, beyond those that the test lets pass."""
@@ -110,6 +111,7 @@ async def test_a_target_that_has_no_half_any_more_ends_it_and_nothing_is_destroy
     it.hypervisor.refuse["resume_post_copy"] = TargetHalfLost(
         "domain 'db-1' is not processing incoming migration"
     )
+    it.target_says(GONE)
     breaks(it)
     done = await it.reports(outcome)
     assert outcome(done) == AttemptOutcome.FAILED
@@ -146,8 +148,13 @@ async def test_what_goes_into_the_buffer_of_a_dead_connection_is_no_flow(it):
     await it.reports(lambda status: told(status) == ("True", "LinkLost"))
 
 
-async def test_a_daemon_that_knows_no_half_is_not_believed_where_the_target_s_agent_sees_one(it):
-    it.target_says(HALF)
+@pytest.mark.parametrize(
+    "said", [HALF, READY, GONE.replace(unreachable=True)], ids=["sees one", "has not looked", "can't look"]
+)
+async def test_a_daemon_that_knows_no_half_is_believed_only_where_the_target_s_agent_sees_none_either(
+    it, said
+):
+    it.target_says(said)
     it.hypervisor.refuse["resume_post_copy"] = TargetHalfLost("Domain not found")
     breaks(it)
     seen = await it.reports(lambda status: status.recovery and status.recovery.error)
@@ -206,6 +213,22 @@ async def test_a_silent_link_that_carries_again_is_told(it):
     it.hypervisor.job = sample(sent=2**20)
     seen = await it.reports(lambda status: told(status) == ("False", "PostCopy"))
     assert (seen.recovery.tries, seen.recovery.end is not None) == (0, True)
+
+
+async def test_another_process_finds_a_silent_link_as_silent_as_it_was(setting, it):
+    it.hypervisor.job = sample(sent=40 * 2**20 + 1000)
+    await it.reports(lambda status: status.progress.transferred == 40 * 2**20)
+    it.clock.go_on(60)
+    seen = await it.reports(lambda status: told(status) == ("True", "LinkSilent"))
+    await it.close()
+    other = setting(before=seen.replace(desired=POST_COPY), hypervisor=it.hypervisor, clock=it.clock)
+    await other.looks(5)
+    while not other.writing.empty():
+        said = other.writing.get_nowait()
+        assert (told(said), said.recovery) == (("True", "LinkSilent"), seen.recovery)
+    it.hypervisor.job = sample(sent=42 * 2**20)
+    seen = await other.reports(lambda status: told(status) == ("False", "PostCopy"))
+    assert seen.attempts[-1].interrupted >= timedelta(seconds=60)
 
 
 async def test_another_process_goes_on_with_the_tries_that_are_left(setting, it):
@@ -291,6 +314,24 @@ class LeftBehind(ScriptedHypervisor):
         self.domain = left
 
 
+async def test_what_could_not_be_removed_is_warned_of_until_it_is(setting):
+    over = Attempt(number=1, start=NOW, end=NOW, outcome=AttemptOutcome.COMPLETED)
+    there = READY.replace(vm=VMReport(state=VMState.RUNNING, reason="Migrated"), after_attempt=1)
+    left = domain(VMState.SHUT_OFF, "Migrated")
+    report = SourceReport(vm=vm_report(left))
+    before = VMMigrationStatus(attempts=[over], phase=Phase.SUCCEEDED, source=report)
+    hypervisor, clock = LeftBehind(left), MovedClock()
+    hypervisor.refuse["undefine"] = HypervisorError("cannot acquire state change lock (libvirt error 68)")
+    it = setting(before=before, target=there, hypervisor=hypervisor, clock=clock)
+    await it.reports(lambda status: status.source and "it can't be done yet" in (status.source.message or ""))
+    del hypervisor.refuse["undefine"]
+    clock.go_on(100)
+    it.source._changed.set()
+    await it.over()
+    seen = await it.reports(lambda status: status.source.vm.state == VMState.ABSENT)
+    assert seen.source.message is None
+
+
 async def test_a_definition_left_behind_is_removed_after_the_end_was_written(setting):
     over = Attempt(number=1, start=NOW, end=NOW, outcome=AttemptOutcome.COMPLETED)
     there = READY.replace(vm=VMReport(state=VMState.RUNNING, reason="Migrated"), after_attempt=1)
@@ -328,6 +369,7 @@ async def test_how_long_it_stood_still_in_all_interruptions_is_told_of_the_attem
 
 async def test_one_that_lasts_at_the_end_of_the_attempt_counts_up_to_then(it):
     it.hypervisor.refuse["resume_post_copy"] = TargetHalfLost("is not processing incoming migration")
+    it.target_says(GONE)
     it.clock.go_on(30)
     await it.reports(lambda status: told(status) == ("True", "LinkSilent"))
     breaks(it)

@@ -26,6 +26,7 @@ from vmferry_api.migrations import (
     Phase,
     TargetReport,
     VMMigrationStatus,
+    VMReport,
     VMState,
 )
 from vmferry_api.policies import Compression, CompressionMethod, StartOptions
@@ -306,6 +307,89 @@ async def test_a_guest_that_was_suspended_for_it_and_stayed_runs_again(setting):
     it.want(cancel=True)
     assert outcome(await it.reports(outcome)) == AttemptOutcome.CANCELLED
     assert it.hypervisor.was_asked("resume")
+
+
+class LostAnswer(ScriptedHypervisor):
+    """Pauses the guest, and the first answer to that is lost."""
+
+    async def suspend(self, uuid):
+        first = not self.was_asked("suspend")
+        await super().suspend(uuid)
+        if first:
+            raise HypervisorUnreachable("did not answer within 35 s (suspend)")
+
+
+async def test_a_guest_that_was_suspended_though_the_answer_was_lost_runs_again_where_it_stays(setting):
+    it = setting(hypervisor=LostAnswer())
+    it.want(desired())
+    await it.reports(lambda status: status.applied)
+    it.want(desired(revision=2, suspend=True))
+    seen = await it.reports(lambda status: status.applied.revision == 2)
+    assert seen.attempts[-1].suspended
+    it.want(cancel=True)
+    await it.asks("resume")
+    done = await it.reports(lambda status: outcome(status) and not status.attempts[-1].suspended)
+    assert outcome(done) == AttemptOutcome.CANCELLED
+
+
+async def test_no_attempt_begins_with_a_guest_that_is_paused_for_the_one_before(setting):
+    begun = Attempt(number=1, start=NOW, suspended=True)
+    hypervisor = ScriptedHypervisor()
+    hypervisor.domain = domain(VMState.PAUSED, "User")
+    hypervisor.run_job()
+    it = setting(
+        before=VMMigrationStatus(attempts=[begun], desired=desired(suspend=True)), hypervisor=hypervisor
+    )
+    await it.reports(lambda status: status.progress)
+    it.want(desired(revision=2, attempt=2))
+    seen = await it.reports(
+        lambda status: "attempt 2 waits until it runs again" in (status.source.message or "")
+    )
+    assert [each.number for each in seen.attempts] == [1]
+    it.target_says(
+        TargetReport(ready=True, connect_uri="b", vm=VMReport(state=VMState.ABSENT), after_attempt=1)
+    )
+    await it.asks("resume")
+    seen = await it.reports(lambda status: len(status.attempts) == 2 and status.applied.attempt == 2)
+    assert not any(each.suspended for each in seen.attempts)
+    assert seen.source.message is None
+
+
+async def test_a_downtime_that_the_host_refuses_is_not_told_as_granted(setting):
+    it = setting()
+    it.want(desired(max_downtime=timedelta(milliseconds=100)))
+    await it.reports(lambda status: status.applied and status.progress)
+    it.hypervisor.refuse["set_max_downtime"] = HypervisorError("no (libvirt error 1)")
+    it.want(desired(revision=2, max_downtime=timedelta(milliseconds=900)))
+    await it.reports(lambda status: status.applied.revision == 2 and status.applied.errors)
+    it.hypervisor.job = sample(memory_pass=3)
+    seen = await it.reports(lambda status: status.progress.memory_pass == 3)
+    assert seen.progress.max_downtime == timedelta(milliseconds=100)
+
+
+async def test_with_a_stalling_limit_of_zero_not_even_a_silent_link_is_told_as_stalling(setting):
+    it = setting(clock=MovedClock())
+    it.want(desired(stalling_limit=timedelta(0)))
+    await it.reports(lambda status: status.applied)
+    it.source._clock.go_on(60)
+    await it.looks(5)
+    assert not stalling(it.reported, "True")
+
+
+async def test_that_libvirt_is_away_is_told_during_an_attempt_too_and_taken_back(setting):
+    it = setting(clock=MovedClock())
+    it.want(desired())
+    await it.reports(lambda status: status.applied)
+    away = HypervisorUnreachable("Failed to connect socket (libvirt error 38)")
+    it.hypervisor.refuse["look"] = away
+    await it.looks(2)
+    assert not it.reported.source.unreachable
+    it.source._clock.go_on(10)
+    seen = await it.reports(lambda status: status.source.unreachable)
+    assert seen.source.message == f"libvirt can't be asked: {away}"
+    del it.hypervisor.refuse["look"]
+    seen = await it.reports(lambda status: not status.source.unreachable)
+    assert seen.source.message is None
 
 
 async def test_a_suspended_guest_that_the_target_may_run_is_left_so_and_told(setting):

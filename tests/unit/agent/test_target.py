@@ -313,3 +313,24 @@ async def test_dead_streams_are_ended_only_for_a_half_that_its_source_says_is_in
     await it.reports(lambda report: report.vm.reason == reason)
     await it.looks(2)
     assert it.streams.asked.is_set() == ended
+
+
+async def test_a_libvirt_that_is_lost_takes_back_nothing_that_was_told_and_not_read_back_yet(it):
+    it.see(source=SOURCE, attempts=[BEGUN])
+    it.see(target=await it.reports(lambda report: report.vm))  # the watch is behind from here on
+    it.hypervisor.domain = domain(VMState.RUNNING, "Migrated")
+    it.see(attempts=[ENDED])
+    await it.reports(lambda report: report.after_attempt == 1)
+    it.hypervisor.refuse["find"] = HypervisorUnreachable("no socket")
+    it.hypervisor.tell(News.STATE)
+    seen = await it.reports(lambda report: report.unreachable)
+    assert (seen.vm.state, seen.after_attempt) == (VMState.RUNNING, 1)
+
+
+async def test_why_libvirt_can_t_be_asked_is_told_once_whatever_it_says_afterwards(it):
+    it.hypervisor.refuse["find"] = HypervisorUnreachable("it has not answered for 6s")
+    it.see(source=SOURCE)
+    first = await it.reports(lambda report: report.unreachable)
+    it.hypervisor.refuse["find"] = HypervisorUnreachable("did not answer within 35 s")
+    await it.looks(2)
+    assert await it.reports(lambda report: report.unreachable) == first
