@@ -118,7 +118,7 @@ def _interrupted(migration: VMMigration, interruption: Condition) -> Conclusion:
     vm, source, target = migration.spec.vm, migration.spec.source_node, migration.spec.target_node
     message = (
         f"{vm} is half on {source} and half on {target}, and stands still where it needs a page: "
-        f"{interruption.message}. If one of the two hosts is lost, so is {vm}"
+        f"{interruption.message}{_blind_hosts(migration)}. If one of the two hosts is lost, so is {vm}"
     )
     if cancel_wanted(migration):
         message += f". {cancelled_by(migration)}, but post-copy can't be aborted"
@@ -129,6 +129,14 @@ def _interrupted(migration: VMMigration, interruption: Condition) -> Conclusion:
         stuck=interruption.reason == RECOVERY_EXHAUSTED,
         interrupted=True,
     )
+
+
+def _blind_hosts(migration: VMMigration) -> str:
+    """Which hosts' libvirt can't be asked: nobody can take it up again then, though the link is back."""
+    spec, status = migration.spec, migration.status
+    reports = ((spec.source_node, status.source), (spec.target_node, status.target))
+    told = [f"{node} says: {each.message}" for node, each in reports if each is not None and each.unreachable]
+    return f"; vmferry can't take it up again while libvirt is away: {'; '.join(told)}" if told else ""
 
 
 def if_lost(migration: VMMigration, node: str) -> str:

@@ -140,6 +140,25 @@ def test_while_post_copy_is_interrupted_an_agent_that_has_let_its_lease_lapse_is
     assert look_again(decision, at=at) == after(at + 10)
 
 
+@pytest.mark.parametrize("blind", [["node-a"], ["node-b"], ["node-a", "node-b"], []])
+def test_while_post_copy_is_interrupted_a_host_whose_libvirt_is_away_is_named_though_its_agent_lives(
+    blind: list[str],
+) -> None:
+    seen_source, seen_target = source(VMState.PAUSED, "PostCopyFailed"), target()
+    away = {"unreachable": True, "message": "libvirt can't be asked: no socket"}
+    it = CUT_OFF.replace(
+        source=seen_source.replace(**away) if "node-a" in blind else seen_source,
+        target=seen_target.replace(**away) if "node-b" in blind else seen_target,
+    )
+    reason, message = told(decided(it, at=7200, known=leases(a=7195, b=7195), source_heard=10))
+    assert reason == "LinkLost"
+    named = [
+        node for node in ("node-a", "node-b") if f"{node} says: libvirt can't be asked: no socket" in message
+    ]
+    assert named == blind
+    assert ("vmferry can't take it up again while libvirt is away" in message) == bool(blind)
+
+
 def test_of_a_target_lost_in_post_copy_both_sides_are_named_and_what_to_do_in_which_order() -> None:
     _, message = told(decided(CUT_OFF, at=99, known=leases(a=90, b=10)))
     assert "db-1 is half on node-a and half on node-b" in message
