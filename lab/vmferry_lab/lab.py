@@ -5,13 +5,13 @@ import shutil
 import signal
 import string
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmferry_lab import directories, processes
+from vmferry_lab.cache import Say
 from vmferry_lab.components import OPERATOR_NAME, Components, agent_name
 from vmferry_lab.controlplane.binaries import Binaries, find_or_build
 from vmferry_lab.controlplane.commands import NAMES as SERVERS
@@ -44,8 +44,6 @@ _CHECKOUT = Path(__file__).parents[2]
 MANIFESTS = _CHECKOUT / "manifests"
 """What is applied to a cluster."""
 _CRDS = ("crd/migrationpolicies.vmferry.io", "crd/vmmigrations.vmferry.io")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """What the operator asks the API server about other kinds of objects, remembered for a moment."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -37,7 +39,7 @@ class ClusterFacts:
     ) -> None:
         core = CoreV1Api(client)
         read_lease = partial(CoordinationV1Api(client).read_namespaced_lease, namespace=namespace)
-        self._leases = _Remembered("Lease", read_lease, _agent_lease, clock)
+        self._leases = _Remembered("Lease", read_lease, _agent_lease, clock, bad_news=True)
         self._nodes = _Remembered("Node", core.read_node, lambda _: True, clock)
         self._namespaces = _Remembered("Namespace", core.read_namespace, _labels, clock)
 
@@ -77,21 +79,46 @@ class UnknownError(Exception):
     """The API server could not be asked."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found(Generic[Answer]):
+    """What came of reading an object."""
+
+    until: float
+    """By the clock; then it is read anew."""
+    answer: Answer | None = None
+    """What was kept of it; None: there is none."""
+    known: bool = True
+    """Whether the API server could be asked."""
+
+
 class _Remembered(Generic[Answer]):
-    """What was read of the objects of a kind, for a moment."""
+    """What was read of the objects of a kind, for a moment; who asks for one that is being read waits for that.
+
+    Args:
+        kind: For the log.
+        read: Reads one by its name.
+        keep: Takes out of it what is to be remembered.
+        clock: Seconds that never go back.
+        bad_news: Whether it is remembered, too, that there is none or that it can't be asked for. Not where
+            something ends for want of the object, or waits for it: it may come at any moment.
+    """
 
     def __init__(
         self,
         kind: str,
         read: Callable[..., Awaitable[Any]],
-        keep: Callable[[Any], Answer],
+        keep: Callable[[Any], Answer | None],
         clock: Callable[[], float],
+        *,
+        bad_news: bool = False,
     ) -> None:
         self._kind = kind
         self._read: Callable[..., Awaitable[Any]] = read
-        self._keep: Callable[[Any], Answer] = keep
+        self._keep: Callable[[Any], Answer | None] = keep
         self._clock: Callable[[], float] = clock
-        self._answers: dict[str, tuple[float, Answer | None]] = {}
+        self._bad_news = bad_news
+        self._found: dict[str, _Found[Answer]] = {}
+        self._being_read: dict[str, asyncio.Task[_Found[Answer]]] = {}
 
     async def get(self, name: str) -> Answer | None:
         """What was kept of the object; None: there is none.
@@ -99,23 +126,38 @@ class _Remembered(Generic[Answer]):
         Raises:
             UnknownError: It can't be asked for.
         """
-        until, answer = self._answers.get(name, (0.0, None))
-        if self._clock() < until:
-            return answer
+        found = self._found.get(name)
+        if found is None or found.until <= self._clock():
+            # by a task of its own, since one of those who wait may be cancelled
+            found = await asyncio.shield(self._being_read.get(name) or self._begin_to_read(name))
+        if not found.known:
+            raise UnknownError(name)
+        return found.answer
+
+    def _begin_to_read(self, name: str) -> asyncio.Task[_Found[Answer]]:
+        task = asyncio.create_task(self._look(name), name=f"look for {self._kind} {name}")
+        self._being_read[name] = task
+        task.add_done_callback(lambda _: self._being_read.pop(name))
+        return task
+
+    async def _look(self, name: str) -> _Found[Answer]:
+        answer, known = None, True
         try:
             with asking():
                 answer = self._keep(await self._read(name, _request_timeout=REQUEST_TIMEOUT))
         except UnavailableError as error:
             _logger.warning("can't look for %s %s: %s", self._kind, name, error)
-            raise UnknownError(name) from error
+            known = False
         except ApiException as error:
-            if error.status != _NOT_FOUND:
+            known = error.status == _NOT_FOUND
+            if not known:
                 _logger.warning("can't look for %s %s: %s %s", self._kind, name, error.status, error.reason)
-                raise UnknownError(name) from error
-            answer = None
-        if answer is not None:  # what is missing may come at any moment
-            self._answers[name] = (self._clock() + REMEMBERED, answer)
-        return answer
+        now = self._clock()
+        found = _Found(until=now + REMEMBERED, answer=answer, known=known)
+        if answer is not None or self._bad_news:
+            lasting = {other: each for other, each in self._found.items() if each.until > now}
+            self._found = {**lasting, name: found}
+        return found
 
 
 def _agent_lease(lease: Any) -> AgentLease | None:  # noqa: ANN401 - the client's untyped object

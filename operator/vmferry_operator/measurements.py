@@ -33,6 +33,9 @@ class Measurements:
     def post_copy_interrupted(self, policy: str) -> None:
         """A post-copy was interrupted."""
 
+    def post_copy_stood_still(self, policy: str, lasted: timedelta) -> None:
+        """An interruption of a post-copy is over, or its attempt is; for so long nothing flowed."""
+
     def step_settled(self, action: str, outcome: str) -> None:
         """A step that was taken has come to an outcome, or to another one."""
 

@@ -21,6 +21,8 @@ _MIGRATION_SECONDS = (5, 10, 20, 40, 60, 120, 300, 600, 1200, 2400, 3600, 7200, 
 _WAIT_SECONDS = (1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 14400)
 _DOWNTIME_SECONDS = (0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 """The policies' usual limits are bounds."""
+_INTERRUPTION_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+"""From one that TCP mends to one that waits for a person."""
 _APPLY_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60)
 _RECONCILE_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
 _OUTCOMES = tuple(outcome_word(each) for each in (APPLIED, FAILED, WITHDRAWN, OVERTAKEN))
@@ -49,6 +51,12 @@ class Metrics(Measurements):
             "How long guests stood still that have moved.",
             "policy",
             buckets=_DOWNTIME_SECONDS,
+        )
+        self._interruption_lengths = registry.histogram(
+            "post_copy_interruption_seconds",
+            "For how long nothing flowed in an interruption of post-copy.",
+            "policy",
+            buckets=_INTERRUPTION_SECONDS,
         )
         self._ended = registry.counter("migrations_ended", "Migrations that are over.", "policy", "phase")
         self._failures = registry.counter("migration_failures", "Migrations that have failed.", "reason")
@@ -134,6 +142,10 @@ class Metrics(Measurements):
     @override
     def post_copy_interrupted(self, policy: str) -> None:
         self._interruptions.labels(policy).inc()
+
+    @override
+    def post_copy_stood_still(self, policy: str, lasted: timedelta) -> None:
+        self._interruption_lengths.labels(policy).observe(lasted.total_seconds())
 
     @override
     def step_settled(self, action: str, outcome: str) -> None:

@@ -1,13 +1,15 @@
 """What has happened to a migration, counted once, by what its status says that it did not say before."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vmferry_api.conditions import ConditionType, find_condition, is_true
 from vmferry_api.migrations import Attempt, AttemptOutcome, VMMigration, VMMigrationStatus
 from vmferry_operator.decisions.records import PENDING, action
 from vmferry_operator.measurements import Measurements
 from vmferry_operator.standing import policy_name
+
+_NONE = timedelta(0)
 
 
 def tally(before: VMMigration, now: VMMigration, measurements: Measurements, *, at: datetime) -> None:
@@ -37,6 +39,14 @@ def _attempts(before: Iterable[Attempt], now: VMMigration, measurements: Measure
             measurements.attempt_ended(policy, attempt.outcome, sent=attempt.transferred)
         if attempt.downtime is not None and _moved(attempt) and not (old is not None and _moved(old)):
             measurements.guest_stopped(policy, attempt.downtime)
+        stood_still = _interrupted(attempt) - (_interrupted(old) if old is not None else _NONE)
+        if stood_still > _NONE:
+            measurements.post_copy_stood_still(policy, stood_still)
+
+
+def _interrupted(attempt: Attempt) -> timedelta:
+    """In all its interruptions that are over; so one more is over where that has grown."""
+    return attempt.interrupted or _NONE
 
 
 def _moved(attempt: Attempt) -> bool:

@@ -149,12 +149,13 @@ class SourceMigration:
         return known or self._migration.spec.vm
 
     def _is_to_leave(self, domain: Domain) -> bool:
-        """Whether it waits for its first attempt, or for another one that is not due yet."""
+        """Whether it waits for an attempt that is not due yet: one that is due waits for no answer."""
+        if self._due_attempt() is not None:
+            return False
         if not self._status.attempts:
             return True
         alive = domain.state in {VMState.RUNNING, VMState.PAUSED} and not domain.in_post_copy
-        waits = self._status.open_attempt is None and self._due_attempt() is None
-        return alive and waits and not self._migration.status.is_over
+        return alive and self._status.open_attempt is None and not self._migration.status.is_over
 
     def _describe(self, facts: HostFacts, domain: Domain | None) -> None:
         if self._status.attempts:

@@ -16,13 +16,15 @@ PERIOD = timedelta(seconds=1)
 """So long the guest's pages are watched; libvirt takes whole seconds."""
 READ_AGAIN = 10.0
 """Seconds after which it is read again what the VM needs: somebody may have attached a disk meanwhile."""
+ASK_AGAIN = 60.0
+"""The same where it could not be read: that may have taken as long as a call may take."""
 _LONGEST = 3.0
 """Seconds for the measurement as a whole."""
 _BETWEEN_LOOKS = 0.2
 
 
 class VMFacts:
-    """What a VM needs of its target, and how fast it writes. No start waits for it, and no error is one.
+    """What a VM needs of its target, and how fast it writes. No error is one; a start that is due asks nothing.
 
     Args:
         hypervisor: This host.
@@ -39,7 +41,7 @@ class VMFacts:
         self._found = found
         self._clock = clock
         self._domain: Domain | None = None
-        self._read_at: float | None = None
+        self._read_again_at = 0.0
         self._measuring: asyncio.Task[None] | None = None
         self.hardware: Hardware | None = None
         """What it needs; None: not known."""
@@ -47,23 +49,20 @@ class VMFacts:
         """In bytes per second; None: not known, or not yet."""
 
     async def look(self, domain: Domain, *, free: bool) -> None:
-        """Read what it needs, at first and now and then, and have the measurement begin.
-
-        What could not be read is not tried again until the domain has changed: it may have taken as long as a
-        call may take.
+        """Read what it needs, at first, when it has changed, and now and then, and have the measurement begin.
 
         Args:
             domain: The VM.
             free: Whether no migration of this process has it: a measurement would wait for its end.
         """
         now = self._clock.monotonic()
-        if domain != self._domain or (self._read_at is not None and now - self._read_at >= READ_AGAIN):
-            self._domain, self._read_at = domain, now
+        if domain != self._domain or now >= self._read_again_at:
+            self._domain, self._read_again_at = domain, now + READ_AGAIN
             try:
                 needs = await self._hypervisor.hardware(domain.uuid)
                 self.hardware = worth_telling(self.hardware, needs)
             except HypervisorError as error:
-                self._read_at = None
+                self._read_again_at = now + ASK_AGAIN
                 _logger.info("%s: can't tell what it needs: %s", domain.name, error)
         if self._measures and free and self._measuring is None and domain.state == VMState.RUNNING:
             self._measuring = asyncio.create_task(self._measure(domain), name=f"dirty rate of {domain.name}")

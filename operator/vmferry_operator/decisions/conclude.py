@@ -46,6 +46,8 @@ class Conclusion:
     """The VM lives on its source, so that it could be tried again."""
     awaits: str | None = None
     """The field manager of the agent whose next report it depends on."""
+    has_said_why: bool = False
+    """That agent has said that its libvirt is away: it is not silent while it keeps its Lease."""
     if_silent: str = ""
     """What to say on top where that agent has fallen silent."""
     stuck: bool = False
@@ -116,7 +118,7 @@ def _interrupted(migration: VMMigration, interruption: Condition) -> Conclusion:
     vm, source, target = migration.spec.vm, migration.spec.source_node, migration.spec.target_node
     message = (
         f"{vm} is half on {source} and half on {target}, and stands still where it needs a page: "
-        f"{interruption.message}. If one of the two hosts is lost, so is {vm}"
+        f"{interruption.message}{_blind_hosts(migration)}. If one of the two hosts is lost, so is {vm}"
     )
     if cancel_wanted(migration):
         message += f". {cancelled_by(migration)}, but post-copy can't be aborted"
@@ -127,6 +129,14 @@ def _interrupted(migration: VMMigration, interruption: Condition) -> Conclusion:
         stuck=interruption.reason == RECOVERY_EXHAUSTED,
         interrupted=True,
     )
+
+
+def _blind_hosts(migration: VMMigration) -> str:
+    """Which hosts' libvirt can't be asked: nobody can take it up again then, though the link is back."""
+    spec, status = migration.spec, migration.status
+    reports = ((spec.source_node, status.source), (spec.target_node, status.target))
+    told = [f"{node} says: {each.message}" for node, each in reports if each is not None and each.unreachable]
+    return f"; vmferry can't take it up again while libvirt is away: {'; '.join(told)}" if told else ""
 
 
 def if_lost(migration: VMMigration, node: str) -> str:
@@ -274,10 +284,11 @@ class _End:
             return self._frozen()
         node = self._target_node
         message = f"{self._told}; waiting for the agent of {node} to see what has become of it there"
-        blind = self._migration.status.target.message if self._migration.status.target else None
-        if blind is not None:
-            return self._confirming(f"{message} ({node} says: {blind})", awaits=None)
-        return self._confirming(message, awaits=TARGET_AGENT)
+        target = self._migration.status.target
+        if target is not None and target.message is not None:
+            message += f" ({node} says: {target.message})"
+        has_said_why = target is not None and target.unreachable
+        return self._confirming(message, awaits=TARGET_AGENT, has_said_why=has_said_why)
 
     @property
     def _stands_still(self) -> bool:
@@ -302,9 +313,11 @@ class _End:
         there = _remnant(self._there, self._target, self._target_node)
         return f"What is left of it: {here}; {there}"
 
-    def _confirming(self, message: str, *, awaits: str | None) -> Conclusion:
+    def _confirming(self, message: str, *, awaits: str, has_said_why: bool = False) -> Conclusion:
         phase = Phase.POST_COPY if in_post_copy(self._migration) else Phase.RUNNING
-        return Conclusion(phase=phase, reason="Confirming", message=message, awaits=awaits)
+        return Conclusion(
+            phase=phase, reason="Confirming", message=message, awaits=awaits, has_said_why=has_said_why
+        )
 
 
 def _state(vm: VMReport | None) -> str:

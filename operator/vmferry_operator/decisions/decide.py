@@ -381,9 +381,10 @@ class _Reconcile:
         reason, message = conclusion.reason, conclusion.message
         look_again = None if last is None else last.overdue_at
         if last is not None and last.overdue_at <= self._now:
-            reason = AGENT_SILENT
-            message = f"{message}; {last.words(self._around.leases, self._now)}{conclusion.if_silent}"
             look_again = self._now + LOOK_AT_LEASES
+            if last.silent(self._around.leases, self._now, has_said_why=conclusion.has_said_why):
+                reason = AGENT_SILENT
+                message = f"{message}; {last.words(self._around.leases, self._now)}{conclusion.if_silent}"
         elif conclusion.interrupted:
             reason, message = self._with_silence(conclusion)
             look_again = self._now + LOOK_AT_LEASES

@@ -56,6 +56,19 @@ class LastReport:
     overdue_at: datetime
     """It is silent if nothing is heard by then."""
 
+    def silent(self, leases: Leases, now: datetime, *, has_said_why: bool) -> bool:
+        """Whether its agent counts as silent.
+
+        Args:
+            leases: What is known of the agents' Leases.
+            now: The time.
+            has_said_why: It has said that its libvirt is away: then it has no news while that is so, and is silent
+                only where it is not known to have its Lease any more.
+        """
+        lease = leases.get(self.node)
+        lives = lease is not None and not lease.lapsed(now)
+        return self.overdue_at <= now and not (has_said_why and lives)
+
     def words(self, leases: Leases, now: datetime) -> str:
         """What to tell of one that is silent; its Lease says which of the two questions is the one to ask."""
         since = f"the agent of {self.node} has reported nothing since {self.heard:%H:%M:%S} UTC"

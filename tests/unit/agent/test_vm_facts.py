@@ -7,9 +7,10 @@ import pytest
 from desired_parameters import desired
 from scripted_hypervisor import HARDWARE, UUID, ScriptedHypervisor, domain
 from source_setting import NOW, READY, MovedClock, outcome
+from typing_extensions import override
 
 from vmferry_agent.clock import Clock
-from vmferry_agent.hypervisor.port import HypervisorError
+from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable
 from vmferry_agent.migrations import vm_facts
 from vmferry_api.migrations import Attempt, AttemptOutcome, Disk, Storage, VMMigrationStatus, VMState
 from vmferry_api.policies import Encryption, StartOptions
@@ -84,8 +85,38 @@ async def test_what_could_not_be_read_is_not_asked_again_and_again(setting):
     assert [each[0] for each in hypervisor.questions].count("hardware") == 1
 
 
+async def test_what_could_not_be_read_is_asked_again_after_a_longer_while(setting):
+    hypervisor = ScriptedHypervisor()
+    hypervisor.refuse["hardware"] = HypervisorUnreachable("did not answer within 5 s")
+    it = setting(hypervisor=hypervisor, clock=MovedClock())
+    await it.looks_at_vm()
+    del hypervisor.refuse["hardware"]
+    it.source._clock.go_on(vm_facts.ASK_AGAIN)
+    await it.looks_at_vm()
+    await it.reports(lambda status: status.source and status.source.hardware == HARDWARE)
+    hypervisor.needs = MORE
+    it.source._clock.go_on(vm_facts.READ_AGAIN)
+    await it.looks_at_vm()
+    await it.reports(lambda status: status.source.hardware == MORE)
+
+
+class Silent(ScriptedHypervisor):
+    """Never tells what a VM needs."""
+
+    @override
+    async def hardware(self, uuid):
+        await asyncio.Event().wait()
+
+
+async def test_a_start_that_is_due_does_not_ask_before_what_the_vm_needs(setting):
+    it = setting(hypervisor=Silent())
+    it.want(desired())
+    await it.asks("migrate")
+
+
 async def test_no_restart_waits_for_what_the_vm_needs_by_now(setting):
     it = setting()
+    await it.asks("hardware")
     it.want(desired())
     await it.asks("migrate")
     it.want(desired(revision=2, attempt=2))

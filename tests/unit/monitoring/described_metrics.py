@@ -32,6 +32,7 @@ def operator_text() -> str:
     metrics.migration_ended("p", Phase.FAILED, took=SECOND)
     metrics.migration_failed("Aborted")
     metrics.guest_stopped("p", SECOND)
+    metrics.post_copy_stood_still("p", SECOND)
     metrics.written("migration_status", seconds=1, failure=Failure.REFUSED)
     metrics.reconciled("VMMigration", seconds=1, failure=Failure.REFUSED)
     return metrics.text().decode()

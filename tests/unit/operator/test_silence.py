@@ -47,10 +47,11 @@ def look_again(decision: Decision, *, at: float) -> datetime | None:
     return None if decision.check_again is None else after(at) + decision.check_again
 
 
-def confirming(target_message: str | None = None) -> VMMigrationStatus:
+def confirming(target_message: str | None = None, *, unreachable: bool = False) -> VMMigrationStatus:
     """The source has closed its attempt, and the target is to look."""
     attempt = Attempt(number=1, start=NOW, end=after(9), outcome=AttemptOutcome.COMPLETED)
-    report = target(seen=vm(VMState.PAUSED, "Migration")).replace(message=target_message)
+    seen = target(seen=vm(VMState.PAUSED, "Migration"))
+    report = seen.replace(message=target_message, unreachable=unreachable)
     return running(
         attempts=[attempt], source=source(VMState.SHUT_OFF, "Migrated"), target=report, desired=DESIRED
     )
@@ -139,6 +140,25 @@ def test_while_post_copy_is_interrupted_an_agent_that_has_let_its_lease_lapse_is
     assert look_again(decision, at=at) == after(at + 10)
 
 
+@pytest.mark.parametrize("blind", [["node-a"], ["node-b"], ["node-a", "node-b"], []])
+def test_while_post_copy_is_interrupted_a_host_whose_libvirt_is_away_is_named_though_its_agent_lives(
+    blind: list[str],
+) -> None:
+    seen_source, seen_target = source(VMState.PAUSED, "PostCopyFailed"), target()
+    away = {"unreachable": True, "message": "libvirt can't be asked: no socket"}
+    it = CUT_OFF.replace(
+        source=seen_source.replace(**away) if "node-a" in blind else seen_source,
+        target=seen_target.replace(**away) if "node-b" in blind else seen_target,
+    )
+    reason, message = told(decided(it, at=7200, known=leases(a=7195, b=7195), source_heard=10))
+    assert reason == "LinkLost"
+    named = [
+        node for node in ("node-a", "node-b") if f"{node} says: libvirt can't be asked: no socket" in message
+    ]
+    assert named == blind
+    assert ("vmferry can't take it up again while libvirt is away" in message) == bool(blind)
+
+
 def test_of_a_target_lost_in_post_copy_both_sides_are_named_and_what_to_do_in_which_order() -> None:
     _, message = told(decided(CUT_OFF, at=99, known=leases(a=90, b=10)))
     assert "db-1 is half on node-a and half on node-b" in message
@@ -204,10 +224,57 @@ def test_a_target_s_agent_owes_a_look_from_when_the_source_s_has_reported_the_en
     assert ("the agent of node-b has reported nothing" in told(decision)[1]) == (reason == "AgentSilent")
 
 
-def test_one_that_has_said_that_its_libvirt_is_away_is_not_silent() -> None:
-    reason, message = told(decided(confirming("libvirt can't be asked"), at=9999, source_heard=10))
+AWAY = confirming("libvirt can't be asked: no socket", unreachable=True)
+
+
+@pytest.mark.parametrize("at", [40, 9999])
+@pytest.mark.parametrize("renewed", [1, 39])
+def test_one_that_has_said_that_its_libvirt_is_away_is_not_silent_while_it_keeps_its_lease(
+    at: float, renewed: float
+) -> None:
+    decision = decided(AWAY, at=at, known=leases(b=at - renewed), source_heard=10)
+    reason, message = told(decision)
     assert reason == "Confirming"
-    assert "node-b says: libvirt can't be asked" in message
+    assert message.endswith("(node-b says: libvirt can't be asked: no socket)")
+    assert look_again(decision, at=at) == after(at + 10)
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        (leases(b=60), "node-b may have lost its power or its network"),
+        ({}, "is it running there, and does its libvirt answer?"),
+    ],
+)
+def test_it_is_silent_where_it_is_not_known_to_have_its_lease_any_more(known: Leases, says: str) -> None:
+    decision = decided(AWAY, at=100, known=known, source_heard=10)
+    reason, message = told(decision)
+    assert reason == "AgentSilent"
+    assert (
+        "(node-b says: libvirt can't be asked: no socket); the agent of node-b has reported nothing"
+        in message
+    )
+    assert message.endswith(says)
+    assert look_again(decision, at=100) == after(110)
+
+
+def test_its_lease_is_asked_for_once_it_is_overdue() -> None:
+    assert leases_wanted(with_managers(AWAY, source_heard=10), now=after(39)) == []
+    assert leases_wanted(with_managers(AWAY, source_heard=10), now=after(40)) == ["node-b"]
+
+
+def test_that_a_target_was_not_ready_does_not_excuse_its_silence() -> None:
+    attempt = Attempt(
+        number=1, start=NOW, end=after(9), outcome=AttemptOutcome.FAILED, error="socket is closed"
+    )
+    not_ready = confirming("node-b is receiving this VM in another migration; it is waited for")
+    failed = not_ready.replace(attempts=[attempt], source=source(VMState.RUNNING, "MigrationCanceled"))
+    decision = decided(failed, at=7200, known=leases(b=12), source_heard=10, target_heard=12)
+    reason, message = told(decision)
+    assert reason == "AgentSilent"
+    assert "(node-b says: node-b is receiving this VM in another migration; it is waited for)" in message
+    assert message.endswith("node-b may have lost its power or its network")
+    assert look_again(decision, at=7200) == after(7210)
 
 
 def test_an_agent_that_does_not_abort_is_named_too() -> None:

@@ -73,6 +73,27 @@ def test_a_guest_s_downtime_counts_once_it_is_known_also_after_the_outcome():
     assert told(of(done), of(known)) == [stopped]
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "lasted"),
+    [
+        (attempt(), attempt(interrupted=7 * SECOND), [7]),
+        (attempt(interrupted=7 * SECOND), attempt(interrupted=7 * SECOND), []),
+        (attempt(interrupted=7 * SECOND), attempt(interrupted=9 * SECOND), [2]),
+        (attempt(), attempt(), []),
+    ],
+)
+def test_an_interruption_counts_with_what_it_took_once_it_is_over(before, now, lasted):
+    assert told(of(before), of(now)) == [("post_copy_stood_still", "p", each * SECOND) for each in lasted]
+
+
+def test_one_that_ends_with_its_attempt_counts_too():
+    ended = attempt(AttemptOutcome.FAILED, interrupted=9 * SECOND)
+    assert told(of(attempt(interrupted=4 * SECOND)), of(ended)) == [
+        ("attempt_ended", "p", AttemptOutcome.FAILED, None),
+        ("post_copy_stood_still", "p", 5 * SECOND),
+    ]
+
+
 def test_an_end_counts_with_what_it_took_from_the_first_attempt_to_the_last():
     ended = attempt(AttemptOutcome.COMPLETED)
     before, now = of(ended, phase=Phase.RUNNING), of(ended, phase=Phase.SUCCEEDED)
