@@ -22,6 +22,7 @@ from vmferry_api.migrations import (
 )
 from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
 from vmferry_operator.decisions.presence import Presence, presence
+from vmferry_operator.decisions.ready import UNREACHABLE
 from vmferry_operator.decisions.situations import in_post_copy
 
 RAN_ON_AFTER_SWITCH_OVER = "MigrationCanceled"
@@ -88,6 +89,7 @@ def cancelled_by(migration: VMMigration) -> str:
 
 def _running(migration: VMMigration) -> Conclusion:
     cancelled = cancel_wanted(migration)
+    blind = _blind_source(migration)
     if in_post_copy(migration):
         message = f"the VM runs on {migration.spec.target_node}, its memory follows"
         if cancelled:
@@ -97,15 +99,30 @@ def _running(migration: VMMigration) -> Conclusion:
             return _interrupted(migration, interruption)
         return Conclusion(
             phase=Phase.POST_COPY,
-            reason="PostCopy",
-            message=message,
+            reason=UNREACHABLE if blind else "PostCopy",
+            message=message + blind,
             awaits=SOURCE_AGENT,
+            has_said_why=bool(blind),
             if_silent=f". {if_lost(migration, migration.spec.source_node)}",
         )
     message = f"{migration.spec.vm} is moving to {migration.spec.target_node}"
     if cancelled:
         message = f"waiting for the agent of {migration.spec.source_node} to abort: {cancelled_by(migration)}"
-    return Conclusion(phase=Phase.RUNNING, reason=MIGRATING, message=message, awaits=SOURCE_AGENT)
+    return Conclusion(
+        phase=Phase.RUNNING,
+        reason=UNREACHABLE if blind else MIGRATING,
+        message=message + blind,
+        awaits=SOURCE_AGENT,
+        has_said_why=bool(blind),
+    )
+
+
+def _blind_source(migration: VMMigration) -> str:
+    """What its source's agent says where it can't ask libvirt: QEMU goes on, and nobody sees how."""
+    source = migration.status.source
+    if source is None or not source.unreachable:
+        return ""
+    return f", and QEMU goes on with it unseen: {migration.spec.source_node} says: {source.message}"
 
 
 def _interruption(migration: VMMigration) -> Condition | None:

@@ -461,3 +461,26 @@ def test_what_to_do_where_the_source_is_lost_in_post_copy_names_both_nodes_and_f
     found = concluded(running(source=source(*LEAVING)))
     assert "If node-a is lost: db-1 then stands still on node-b" in found.if_silent
     assert "Fence node-a first" in found.if_silent
+
+
+@pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.POST_COPY])
+def test_that_its_source_s_libvirt_is_away_is_told_of_a_migration_that_runs(phase: Phase) -> None:
+    there = COMING if phase == Phase.POST_COPY else STARTING_UP
+    seen = migration(
+        VMMigrationStatus(
+            phase=phase,
+            attempts=[Attempt(number=1, start=NOW)],
+            source=SourceReport(
+                vm=vm(*(LEAVING if phase == Phase.POST_COPY else RUNS)),
+                unreachable=True,
+                message="libvirt can't be asked: Connection refused",
+            ),
+            target=target(seen=vm(*there)),
+        )
+    )
+    told = conclude(seen)
+    assert told is not None
+    assert (told.phase, told.reason, told.has_said_why) == (phase, "HypervisorUnreachable", True)
+    assert told.message.endswith(
+        "QEMU goes on with it unseen: node-a says: libvirt can't be asked: Connection refused"
+    )
