@@ -207,3 +207,29 @@ def test_the_examples_name_what_there_is():
     for path in (*paths, application["spec"]["source"]["path"]):
         assert (CHECKOUT / path / "kustomization.yaml").is_file()
     assert all(each["spec"]["prune"] for each in flux if each["kind"] == "Kustomization")
+
+
+def test_what_flux_prunes_leaves_the_kinds_and_with_them_all_migrations(kubectl, tmp_path):
+    flux = yaml.safe_load_all((GITOPS / "flux" / "policies.yaml").read_text())
+    (base,) = (each["spec"] for each in flux if each["spec"].get("path") == "./manifests/base")
+    shutil.copytree(CHECKOUT / "manifests" / "base", tmp_path / "manifests" / "base")
+    shutil.copytree(CHECKOUT / "crds", tmp_path / "crds")
+    patched = {"resources": ["manifests/base"], "patches": base.get("patches", [])}  # as Flux does it
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(patched))
+    kept = {
+        name
+        for name, each in kustomized(kubectl, tmp_path).items()
+        if each["metadata"].get("annotations", {}).get("kustomize.toolkit.fluxcd.io/prune") == "disabled"
+    }
+    assert kept == {
+        ("CustomResourceDefinition", "migrationpolicies.vmferry.io"),
+        ("CustomResourceDefinition", "vmmigrations.vmferry.io"),
+        ("Namespace", "vmferry-system"),
+    }
+
+
+def test_argo_cd_s_example_prunes_no_kinds(kubectl):
+    application = yaml.safe_load((GITOPS / "argocd" / "application.yaml").read_text())
+    assert application["spec"]["syncPolicy"]["automated"]["prune"]
+    kinds = {kind for kind, _ in kustomized(kubectl, CHECKOUT / application["spec"]["source"]["path"])}
+    assert kinds == {"MigrationPolicy"}
