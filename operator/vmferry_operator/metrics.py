@@ -107,6 +107,7 @@ class Metrics(Measurements):
         for phase in Phase:
             if phase.terminal:
                 self._ended.labels(policy, phase)
+                self._durations.labels(policy, phase)
         for outcome in AttemptOutcome:
             self._attempts.labels(policy, outcome)
         for counter in (self._sent, self._stalls, self._interruptions):

@@ -22,7 +22,7 @@ from vmferry_operator.decisions.prospects import Expected, prospects
 NO_POLICY = "(none)"
 """In the place of a policy's name while none is selected; no object can be called so."""
 NEEDS_PERSON = (RECOVERY_EXHAUSTED, VM_FROZEN, "VMLost", "VMNotRunning", "VMOnBothHosts")
-"""The reasons of Stalled with which a VM is not well, and nothing is done about it any more."""
+"""The reasons of Stalled with which a VM is not well after an attempt, and nothing is done about it any more."""
 
 
 @dataclass(kw_only=True)
@@ -44,7 +44,7 @@ class Standing:
     silent: Counter[Phase] = field(default_factory=Counter)
     """Whose agent owes a report and gives none, by phase."""
     needing_person: Counter[str] = field(default_factory=Counter)
-    """Whose VM is not well, with nothing that vmferry does about it, by reason."""
+    """Whose VM is not well after an attempt, with nothing that vmferry does about it, by reason."""
     pending: Counter[str] = field(default_factory=Counter)
     """That have not started, by what they wait for."""
     queued: Counter[str] = field(default_factory=Counter)
@@ -88,11 +88,17 @@ class _Counting:
         status, policy = migration.status, policy_name(migration)
         phase = status.phase or Phase.PENDING
         self.found.migrations[policy, phase] += 1
-        stuck = find_condition(status.conditions, ConditionType.STALLED)
-        if stuck is not None and stuck.status == Status.TRUE and stuck.reason in NEEDS_PERSON:
-            self.found.needing_person[stuck.reason] += 1
+        self._add_needing_person(migration)
         if not phase.terminal:
             self._add_live(migration, policy, phase)
+
+    def _add_needing_person(self, migration: VMMigration) -> None:
+        """Before any attempt a VM is as its owner has it; that it is shut off needs nobody."""
+        stuck = find_condition(migration.status.conditions, ConditionType.STALLED)
+        if stuck is None or stuck.status != Status.TRUE or not migration.status.attempts:
+            return
+        if stuck.reason in NEEDS_PERSON:
+            self.found.needing_person[stuck.reason] += 1
 
     def _add_live(self, migration: VMMigration, policy: str, phase: Phase) -> None:
         found, status = self.found, migration.status

@@ -106,6 +106,7 @@ def test_prometheus_sees_a_real_run_as_the_objects_tell_it_and_every_expression_
     for expression, expected in {
         f'vmferry_operator_migrations_ended_total{{{by},phase="Succeeded"}}': 1,
         f'vmferry_operator_migrations_ended_total{{{by},phase="Failed"}}': 1,
+        f'vmferry_operator_migration_duration_seconds_count{{{by},phase="Failed"}}': 0,
         f"vmferry_operator_stalls_total{{{by}}}": 1,
         f"vmferry_operator_transferred_bytes_total{{{by}}}": attempt.transferred,
         f"vmferry_operator_downtime_seconds_sum{{{by}}}": attempt.downtime.total_seconds(),
@@ -116,7 +117,7 @@ def test_prometheus_sees_a_real_run_as_the_objects_tell_it_and_every_expression_
         'vmferry_operator_node_shared_bytes_per_second{node="node-a",direction="out"}': 40 * 2**20,
         'vmferry_agent_migrations{node="node-b",role="target",phase="Running"}': 1,
         'vmferry_operator_migrations_expected{forecast="does_not_converge"}': 1,
-        'count(ALERTS{alertname="VMFerryMigrationNothingLeft",alertstate="pending"})': 1,
+        'count(ALERTS{alertname="VMFerryMigrationNothingLeft",alertstate=~"pending|firing"})': 1,
     }.items():
         comes_to(prometheus, expression, expected)
     assert (

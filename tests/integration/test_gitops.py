@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -168,29 +169,35 @@ def test_what_is_no_longer_in_git_is_pruned(kubectl, tmp_path):
     kubectl.run("delete", "migpol", "kept")
 
 
-def test_argo_cd_s_configuration_gets_both_scripts_and_keeps_what_it_has(kubectl, tmp_path):
-    argo_cd = {
+def kustomized(kubectl, directory):
+    """What kustomize builds of a directory, by kind and name."""
+    built = yaml.safe_load_all(kubectl.run("kustomize", str(directory)))
+    return {(each["kind"], each["metadata"]["name"]): each for each in built}
+
+
+@pytest.mark.parametrize("namespace", [{"namespace": "argocd"}, {}])
+def test_argo_cd_s_configuration_gets_both_scripts_and_keeps_what_it_has(kubectl, tmp_path, namespace):
+    upstream_s = {  # its manifests name no namespace: whoever installs them does
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "argocd-cm", "namespace": "argocd"},
+        "metadata": {"name": "argocd-cm", "labels": {"app.kubernetes.io/part-of": "argocd"}},
         "data": {"url": "https://argocd.example.com"},
     }
-    overlay = CHECKOUT / "manifests" / "gitops" / "argocd"
-    (tmp_path / "argocd-cm.yaml").write_text(yaml.safe_dump(argo_cd))
-    component = tmp_path / "component"
-    component.mkdir()
-    for each in overlay.iterdir():
-        (component / each.name).write_text(each.read_text())
-    wanted = {"resources": ["argocd-cm.yaml"], "components": ["component"]}
+    (tmp_path / "argocd-cm.yaml").write_text(yaml.safe_dump(upstream_s))
+    shutil.copytree(GITOPS / "argocd", tmp_path / "component")
+    wanted = {**namespace, "resources": ["argocd-cm.yaml"], "components": ["component"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
-    (built,) = yaml.safe_load_all(kubectl.run("kustomize", str(tmp_path)))
-    assert built["metadata"]["name"] == "argocd-cm"
+    built = kustomized(kubectl, tmp_path)
+    assert set(built) == {("ConfigMap", "argocd-cm")}
+    configuration = built["ConfigMap", "argocd-cm"]
     scripts = {
-        kind: (overlay / f"{kind.lower()}-health.lua").read_text()
+        f"resource.customizations.health.vmferry.io_{kind}": (
+            GITOPS / "argocd" / f"{kind.lower()}-health.lua"
+        ).read_text()
         for kind in ("VMMigration", "MigrationPolicy")
     }
-    keys = {f"resource.customizations.health.vmferry.io_{kind}": text for kind, text in scripts.items()}
-    assert built["data"] == {**argo_cd["data"], **keys}
+    assert configuration["data"] == {**upstream_s["data"], **scripts}
+    assert configuration["metadata"].get("namespace") == namespace.get("namespace")
 
 
 def test_the_examples_name_what_there_is():
@@ -200,3 +207,29 @@ def test_the_examples_name_what_there_is():
     for path in (*paths, application["spec"]["source"]["path"]):
         assert (CHECKOUT / path / "kustomization.yaml").is_file()
     assert all(each["spec"]["prune"] for each in flux if each["kind"] == "Kustomization")
+
+
+def test_what_flux_prunes_leaves_the_kinds_and_with_them_all_migrations(kubectl, tmp_path):
+    flux = yaml.safe_load_all((GITOPS / "flux" / "policies.yaml").read_text())
+    (base,) = (each["spec"] for each in flux if each["spec"].get("path") == "./manifests/base")
+    shutil.copytree(CHECKOUT / "manifests" / "base", tmp_path / "manifests" / "base")
+    shutil.copytree(CHECKOUT / "crds", tmp_path / "crds")
+    patched = {"resources": ["manifests/base"], "patches": base.get("patches", [])}  # as Flux does it
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(patched))
+    kept = {
+        name
+        for name, each in kustomized(kubectl, tmp_path).items()
+        if each["metadata"].get("annotations", {}).get("kustomize.toolkit.fluxcd.io/prune") == "disabled"
+    }
+    assert kept == {
+        ("CustomResourceDefinition", "migrationpolicies.vmferry.io"),
+        ("CustomResourceDefinition", "vmmigrations.vmferry.io"),
+        ("Namespace", "vmferry-system"),
+    }
+
+
+def test_argo_cd_s_example_prunes_no_kinds(kubectl):
+    application = yaml.safe_load((GITOPS / "argocd" / "application.yaml").read_text())
+    assert application["spec"]["syncPolicy"]["automated"]["prune"]
+    kinds = {kind for kind, _ in kustomized(kubectl, CHECKOUT / application["spec"]["source"]["path"])}
+    assert kinds == {"MigrationPolicy"}

@@ -132,6 +132,10 @@ def test_each_panel_says_what_it_shows_by_the_data_source_that_is_chosen():
             assert target["datasource"]["uid"] == "${datasource}"
 
 
+def test_events_that_are_dropped_are_seen_on_the_dashboard():
+    assert any("vmferry_operator_events_dropped_total" in expression for _, expression in shown())
+
+
 def test_the_panels_do_not_overlap():
     taken = set()
     dashboard = json.loads(DASHBOARD.read_text())

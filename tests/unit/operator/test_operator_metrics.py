@@ -62,6 +62,7 @@ def test_what_can_be_counted_is_shown_as_0_before_it_happens(following):
     now = scraped(metrics)
     for phase in ("Succeeded", "Failed", "Cancelled"):
         assert now["migrations_ended_total", phase, "p"] == 0
+        assert now["migration_duration_seconds_count", phase, "p"] == 0
     for outcome in AttemptOutcome:
         assert now["attempts_ended_total", *sorted([outcome, "p"])] == 0
     for action in ActionName:

@@ -95,6 +95,12 @@ def test_a_migration_that_failed_with_the_vm_well_needs_no_person() -> None:
     assert counted(failed).needing_person == {}
 
 
+@pytest.mark.parametrize("reason", NEEDS_PERSON)
+def test_a_vm_that_no_attempt_was_made_with_is_as_it_was_and_needs_no_person(reason: str) -> None:
+    refused = VMMigrationStatus(phase=Phase.FAILED, conditions=[told(ConditionType.STALLED, reason)])
+    assert counted(refused).needing_person == {}
+
+
 def test_shares_are_summed_by_node_and_direction_of_those_that_run() -> None:
     desired = first_desired(policy().spec).replace(share=SHARE)
     runs = running(phase=Phase.RUNNING, desired=desired)
