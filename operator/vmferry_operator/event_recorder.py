@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 CONTROLLER = "vmferry.io/operator"
 """Who reports; `kubectl describe` shows it."""
 MOST_TRIES = 12
-"""So often one Event is tried before it is dropped (client-go's maxTriesPerEvent): some three minutes."""
+"""So often one Event is tried before it is dropped (client-go's maxTriesPerEvent): some two minutes."""
 LAST_WORDS = 2.0
 """Seconds for what still waits when the operator stops."""
 _LONGEST_NOTE = 1024
@@ -191,7 +191,7 @@ class EventRecorder:
                 await self._api.patch_namespaced_event(
                     series.name,
                     namespace,
-                    {"series": _counted(series).to_dict()},
+                    {"series": _counted(series)},
                     _content_type=_MERGE_PATCH,
                     _request_timeout=REQUEST_TIMEOUT,
                 )
