@@ -9,7 +9,8 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 
 from kubernetes.aio.client import (
     ApiClient,
@@ -36,7 +37,7 @@ _logger = logging.getLogger(__name__)
 CONTROLLER = "vmferry.io/operator"
 """Who reports; `kubectl describe` shows it."""
 MOST_TRIES = 12
-"""So often one Event is tried before it is dropped (client-go's maxTriesPerEvent): some three minutes."""
+"""So often one Event is tried before it is dropped (client-go's maxTriesPerEvent): some two minutes."""
 LAST_WORDS = 2.0
 """Seconds for what still waits when the operator stops."""
 _LONGEST_NOTE = 1024
@@ -158,25 +159,33 @@ class EventRecorder:
             await self._write(series)
 
     async def _write(self, series: Series) -> None:
-        """Write one, or drop it after too many tries."""
-        delays = iter(self._backoff)
-        why = ""
-        for _ in range(MOST_TRIES):
-            try:
-                count = await self._try(series)
-            except (ApiException, UnavailableError) as error:
-                why = _said(error)
-                if isinstance(error, ApiException) and error.status == _NOT_FOUND and series.exists:
-                    self._series.vanished(series)
-                elif isinstance(error, ApiException) and not _passes(error):
-                    break
-                else:
-                    await asyncio.sleep(next(delays))
+        """Try to write one; drop it when it is refused, or after too many tries."""
+        try:
+            count = await self._try(series)
+        except UnavailableError as error:
+            # before the others, which fare no better: all wait for its delay, and its delays grow
+            await asyncio.sleep(self._put_off(series, error, others_wait=True))
+        except ApiException as error:
+            if error.status == _NOT_FOUND and series.exists:
+                self._series.vanished(series)
+            elif _passes(error):
+                self._put_off(series, error)
             else:
-                self._series.written(series, count, now=self._now())
-                return
+                self._drop(series, error)
+        else:
+            self._series.written(series, count, now=self._now())
+
+    def _put_off(self, series: Series, error: Exception, *, others_wait: bool = False) -> float:
+        """Have it tried again, or drop it after too many tries; the seconds until then."""
+        delay = next(islice(self._backoff, series.tries, None))
+        self._series.failed(series, again=self._now() + timedelta(seconds=0 if others_wait else delay))
+        if series.tries >= MOST_TRIES:
+            self._drop(series, error)
+        return delay
+
+    def _drop(self, series: Series, error: Exception) -> None:
         self._series.refused(series)
-        self._tell_drop(f"{series.name}: {why}")
+        self._tell_drop(f"{series.name}: {_said(error)}")
 
     async def _try(self, series: Series) -> int:
         """Create it, or bring its count up to date; the count that the API server has by then.
@@ -191,7 +200,7 @@ class EventRecorder:
                 await self._api.patch_namespaced_event(
                     series.name,
                     namespace,
-                    {"series": _counted(series).to_dict()},
+                    {"series": _counted(series)},
                     _content_type=_MERGE_PATCH,
                     _request_timeout=REQUEST_TIMEOUT,
                 )

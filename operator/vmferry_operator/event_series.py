@@ -46,6 +46,8 @@ class Series:
     exists: bool = False
     """Whether the API server has it."""
     write_after: datetime
+    tries: int = 0
+    """How often it could not be written since it last was."""
 
 
 @dataclass
@@ -111,10 +113,15 @@ class EventSeries:
 
     def written(self, series: Series, count: int, *, now: datetime) -> None:
         """Take in that the API server has it, with this count."""
-        series.exists = True
+        series.exists, series.tries = True, 0
         series.write_after = now + UPDATE_EVERY
         if series.count == count:
             self._waiting.pop(series.name, None)
+
+    def failed(self, series: Series, *, again: datetime) -> None:
+        """Take in that it could not be written, and when to try again."""
+        series.tries += 1
+        series.write_after = again
 
     def vanished(self, series: Series) -> None:
         """Take in that the API server has it no more, where Events live for an hour: it is to be created again."""
@@ -123,6 +130,7 @@ class EventSeries:
     def refused(self, series: Series) -> None:
         """Take in that the API server will not have it; it is left alone, and counted as dropped."""
         self.dropped += 1
+        series.tries = 0
         self._waiting.pop(series.name, None)
 
     def _distinct(self, now: datetime) -> datetime:

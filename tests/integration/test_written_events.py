@@ -132,6 +132,28 @@ async def test_what_comes_again_is_a_series(recorder, kubectl, seen):
     assert "(x6 over" in kubectl.run("describe", "vmmig", name)
 
 
+async def test_what_was_written_once_is_counted_when_it_comes_again(recorder, kubectl, seen):
+    policy = AppliedPolicy(name="no-such", generation=1, why="by default")
+    name = seen().metadata.name
+    recorder.migration_changed(seen(), seen(policy=policy))
+    (first,) = await shown("the event", lambda: events(kubectl, "VMMigration", name))
+    assert first.get("series") is None
+    for count in (2, 3):
+        recorder.migration_changed(seen(), seen(policy=policy))
+        await shown(
+            f"a count of {count}, or a drop",
+            lambda count=count: (
+                recorder.dropped
+                or (events(kubectl, "VMMigration", name)[0].get("series") or {}).get("count") == count
+            ),
+        )
+        assert recorder.dropped == 0
+        (again,) = events(kubectl, "VMMigration", name)
+        last = datetime.fromisoformat(again["series"]["lastObservedTime"])
+        assert last > datetime.fromisoformat(first["eventTime"])
+        first = {"eventTime": again["series"]["lastObservedTime"]}
+
+
 async def test_an_event_that_the_api_server_has_forgotten_is_created_again(recorder, kubectl, seen):
     policy = AppliedPolicy(name="no-such", generation=1, why="by default")
     name = seen().metadata.name

@@ -39,6 +39,7 @@ from vmferry_operator.decisions.conclude import (
     conclude,
     if_lost,
 )
+from vmferry_operator.decisions.edits import who_says_so
 from vmferry_operator.decisions.forecast import forecast
 from vmferry_operator.decisions.one_word import in_one_word
 from vmferry_operator.decisions.plan import begin, plan
@@ -360,6 +361,7 @@ class _Reconcile:
             share=self._share(selection),
             report_every=self._report_every(),
             restarts=self._in_flight is None,
+            says_so=who_says_so(self._migration, selection),
         )
         expected = None
         if conclusion.phase != Phase.RECOVERING:  # there it depends on who mends the link

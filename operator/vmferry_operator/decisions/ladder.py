@@ -43,7 +43,7 @@ def next_step(
         now: The time.
         restarts: Whether an attempt with other options could start at all.
     """
-    waits: list[tuple[datetime, str]] = []
+    waits: list[tuple[datetime, bool, str]] = []
     moves: list[tuple[bool, Move]] = []
     all_behind = True
     for place, step in enumerate(policy.steps or [], start=1):
@@ -61,12 +61,12 @@ def next_step(
         if at <= now:
             moves.append((not is_deadline, move))
         else:
-            waits.append((at, move.action.text(desired)))
+            waits.append((at, not is_deadline, move.action.text(desired)))
     if moves:
         return Outlook(move=min(moves, key=lambda each: each[0])[1])
     if not waits:
         return Outlook()
-    at, text = min(waits)
+    at, _, text = min(waits, key=lambda each: each[:2])  # of those at one time as above
     return Outlook(check_again=at, next_action=text, next_time=at)
 
 

@@ -15,6 +15,7 @@ from vmferry_api.migrations import (
 from vmferry_api.policies import MigrationPolicySpec
 from vmferry_operator.decisions import records
 from vmferry_operator.decisions.actions import Action, ActionName, Move, Outlook
+from vmferry_operator.decisions.edits import BY_THE_POLICY
 from vmferry_operator.decisions.ladder import next_step
 from vmferry_operator.decisions.parameters import allows_post_copy, parameters, same_start, start_options
 from vmferry_operator.decisions.planner import next_move
@@ -70,6 +71,7 @@ def plan(
     share: Share = unlimited,
     report_every: timedelta = ALONE,
     restarts: bool = True,
+    says_so: str = BY_THE_POLICY,
 ) -> Plan:
     """The parameters that should be in force, with at most one step more than are in force now.
 
@@ -83,6 +85,7 @@ def plan(
         share: This migration's share of its nodes' bandwidth.
         report_every: How often progress is to be reported.
         restarts: Whether an attempt with other options could start at all.
+        says_so: Who wants what differs, as the reason of a revision without a step.
     """
     steps = records.settled(steps, applied, situation.attempts)
     if not allows_post_copy(policy) and not situation.in_post_copy:
@@ -101,9 +104,8 @@ def plan(
         outlook = _outlook(policy, desired, steps, situation, attempt, now=now, restarts=restarts)
     move = outlook.move
     if move is None or attempt is None:
-        return Plan(
-            desired=_revised(current, desired, _edits(current, desired), now), steps=steps, outlook=outlook
-        )
+        reason = _edits(current, desired, says_so)
+        return Plan(desired=_revised(current, desired, reason, now), steps=steps, outlook=outlook)
     words = move.action.text(desired)
     taken = records.record(move, words, attempt=attempt.number, revision=current.revision + 1, now=now)
     before, steps = steps, records.bounded([*steps, taken], situation.first_attempt_of_try)
@@ -154,8 +156,8 @@ def _revised(current: Desired, desired: Desired, reason: str, now: datetime) -> 
     return desired.replace(revision=current.revision + 1, time=now, reason=reason)
 
 
-def _edits(current: Desired, desired: Desired) -> str:
-    """Which parameters differ."""
+def _edits(current: Desired, desired: Desired, says_so: str) -> str:
+    """Which parameters differ, and by whom."""
     names = [
         field.alias or name
         for name, field in Desired.model_fields.items()
@@ -163,4 +165,4 @@ def _edits(current: Desired, desired: Desired) -> str:
     ]
     if names == ["share"]:
         return "the nodes' bandwidth is shared anew"
-    return f"the policy now says so: {', '.join(names)}"
+    return f"{says_so}: {', '.join(names)}"

@@ -29,13 +29,17 @@ class Server:
 
     def __init__(self):
         self.script = []
+        self.closed_namespace = ""
+        """What a webhook keeps Events out of."""
         self.asked = []
         self.told = []
         self.taken = []
 
     async def answer(self, request):
-        self.asked.append(request.method)
+        self.asked.append(request.path)
         answer = self.script.pop(0) if self.script else 201
+        if f"/namespaces/{self.closed_namespace}/" in request.path:
+            answer = 500
         if answer == "hang up":
             request.transport.abort()
             return web.Response()
@@ -130,11 +134,27 @@ async def test_what_is_refused_is_dropped_counted_and_told_once_and_the_rest_goe
     assert "403" in warned[0].getMessage()
 
 
-async def test_what_is_never_taken_is_dropped_after_so_many_tries(server, recorder):
-    server.script = [503] * MOST_TRIES
-    recorder.migration_changed(BEFORE, SELECTED)
+@pytest.mark.parametrize("answer", [503, 429, "hang up"])
+async def test_what_is_never_taken_is_dropped_after_so_many_tries(server, recorder, answer):
+    server.script = [answer] * MOST_TRIES
+    recorder.migration_changed(BEFORE, LONG)
     await true(lambda: recorder.dropped == 1)
-    await true(lambda: len(server.taken) == 1)
+    assert len(server.asked) == MOST_TRIES
+    recorder.migration_changed(BEFORE, SELECTED)
+    await true(lambda: len(server.taken) == 2)
+    assert len(server.asked) == MOST_TRIES + 2
+
+
+async def test_one_that_the_server_fails_at_keeps_no_other_waiting(server, recorder):
+    server.closed_namespace = "closed"
+    before, selected = (
+        each.replace(metadata=each.metadata.replace(namespace="closed")) for each in (BEFORE, SELECTED)
+    )
+    recorder.migration_changed(before, selected)
+    await true(lambda: recorder.dropped == 1)
+    ((_, path, event),) = server.taken
+    assert event["note"] == "closed/m: goes by p: named"
+    assert server.asked.index(path) < MOST_TRIES / 2
     assert len(server.asked) == MOST_TRIES + 1
 
 

@@ -157,3 +157,30 @@ def test_one_that_is_refused_is_dropped_and_counted(series: EventSeries) -> None
     assert isinstance(due, Series)
     series.refused(due)
     assert (series.due(after(99)), series.dropped) == (None, 1)
+
+
+def test_one_that_fails_for_now_lets_the_others_go_first_and_counts_its_tries_until_it_is_written(
+    series: EventSeries,
+) -> None:
+    for each in (STALLING, STEP):
+        series.add(each, vm(), now=NOW)
+    stalling = series.due(after(1))
+    assert stalling is not None
+    for tries in (1, 2):
+        series.failed(stalling, again=after(10 * tries))
+        assert stalling.tries == tries
+    assert write_all(series, after(2)) == [("StepTaken", "step 1", 1)]
+    assert series.next_due() == after(20)
+    assert write_all(series, after(20)) == [("MigrationStalling", "1.28s", 1)]
+    assert stalling.tries == 0
+
+
+def test_one_that_was_dropped_has_all_its_tries_again_when_it_comes_again(series: EventSeries) -> None:
+    series.add(STEP, vm(), now=NOW)
+    due = series.due(after(1))
+    assert due is not None
+    series.failed(due, again=after(2))
+    series.refused(due)
+    series.add(STEP, vm(), now=after(3))
+    assert series.due(after(4)) is due
+    assert due.tries == 0

@@ -71,6 +71,56 @@ def test_a_reference_that_is_changed_or_removed_counts_at_once() -> None:
     assert held(it.run(30)) == ("p", 100)
 
 
+@pytest.mark.parametrize(
+    ("events", "says_so"),
+    [
+        ([changes(9, p={**P, "maxDowntime": "200ms"})], "the policy now says so"),
+        ([Event(at=9, spec={"overrides": {"maxDowntime": "300ms"}})], "spec.overrides now say so"),
+        (
+            [
+                Event(at=9, spec={"overrides": {"maxDowntime": "300ms"}}),
+                Event(at=20, spec={"overrides": None}),
+            ],
+            "the policy, with spec.overrides gone, now says so",
+        ),
+        (
+            [
+                Event(at=9, spec={"overrides": {"maxDowntime": "300ms"}}),
+                changes(20, p={**P, "bandwidth": {"perMigration": "50Mi"}}),
+            ],
+            "the policy now says so",
+        ),
+        (
+            [
+                Event(
+                    at=9,
+                    policies={"p": {**P, "bandwidth": {"perMigration": "50Mi"}}},
+                    spec={"overrides": {"maxDowntime": "300ms"}},
+                )
+            ],
+            "the policy and spec.overrides now say so",
+        ),
+        ([Event(at=9, spec={"policyRef": {"name": "q"}})], "policy q, by spec.policyRef, now says so"),
+        (
+            [Event(at=9, spec={"policyRef": {"name": "q"}}), Event(at=20, spec={"policyRef": None})],
+            "policy p, with spec.policyRef gone, now says so",
+        ),
+        (
+            [
+                Event(at=9, spec={"policyRef": {"name": "p"}}),
+                changes(20, p={**P, "maxDowntime": "200ms"}),
+            ],
+            "the policy now says so",
+        ),
+    ],
+)
+def test_what_changes_without_a_step_is_told_with_who_wants_it(events: list[Event], says_so: str) -> None:
+    it = world(*events, p=P, q={"maxDowntime": "70ms"}).run(30)
+    told, _, parameters = it.desired.reason.partition(": ")
+    assert told == says_so
+    assert parameters in {"maxDowntime", "bandwidth", "maxDowntime, bandwidth"}
+
+
 def test_it_is_told_that_the_policy_is_held_and_since_when() -> None:
     it = world(changes(9, q=OTHER), p=P).run(30)
     assert it.status.policy is not None

@@ -133,6 +133,43 @@ def test_of_steps_that_are_due_by_the_clock_what_ends_it_goes_first() -> None:
     assert [action for _, action in it.actions] == ["abort"]
 
 
+AT_PASS_2 = {"passes": 2}
+AT_30_S = {"elapsed": "30s"}
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [
+        ([RUNGS[1], {"after": AT_PASS_2, "abort": {}}], "setMaxDowntime 200ms → 300ms"),
+        ([{"after": AT_PASS_2, "abort": {}}, RUNGS[1]], "abort"),
+        (
+            [{"after": AT_PASS_2, "switchToPostCopy": {}}, {"after": AT_PASS_2, "abort": {}}],
+            "switchToPostCopy",
+        ),
+        ([RUNGS[3], RUNGS[2]], "setMaxDowntime 200ms → 500ms"),
+        ([{"after": AT_30_S, "setMaxDowntime": "1s"}, {"after": AT_30_S, "setBandwidth": "90Mi"}], "setMax"),
+    ],
+)
+def test_of_several_that_wait_for_their_distance_the_first_one_is_told_as_the_next(
+    then: list[dict[str, object]], expected: str
+) -> None:
+    it = world(RUNGS[0], *then, bandwidth={"perMigration": "50Mi"}, minStepInterval="40s").run(35)
+    assert len(it.actions) == 1
+    forecast = it.status.forecast
+    assert forecast is not None
+    assert str(forecast.next_action).startswith(expected)
+    assert it.run(65).actions[1] == (1, forecast.next_action)
+
+
+def test_of_several_that_wait_for_the_same_time_what_ends_it_is_told_as_the_next() -> None:
+    late = [{"after": AT_30_S, "setBandwidth": "90Mi"}, {"after": AT_30_S, "switchToPostCopy": {}}]
+    it = world(*late, {"after": AT_30_S, "abort": {}}, bandwidth={"perMigration": "50Mi"}).run(25)
+    forecast = it.status.forecast
+    assert forecast is not None
+    assert forecast.next_action == "switchToPostCopy"
+    assert it.run(35).actions[0] == (1, "switchToPostCopy")
+
+
 def test_what_the_host_refuses_is_behind_for_the_whole_try_and_what_it_may_do_later_for_the_attempt() -> None:
     steps = [to(200), {"after": STALLED, "switchToPostCopy": {}}, again(XBZRLE)]
     it = world(*steps, agent=Agent(refuses=frozenset({"maxDowntime", "technique"}))).run(100)

@@ -182,6 +182,8 @@ class World:
             given = self.migration.spec.as_json()
             spec = migration(**{**given, **event.spec}).spec
             metadata = self.migration.metadata
+            if event.spec:
+                metadata = metadata.replace(generation=moment + 2)
             if event.deletes:
                 metadata = metadata.replace(deletion_timestamp=after(moment))
             self.migration = self.migration.replace(spec=spec, metadata=metadata)
