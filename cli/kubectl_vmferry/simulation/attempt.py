@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kubectl_vmferry.simulation.jobs import Job, JobEnd
-from vmferry_agent.decisions.changes import Parameter, Value, at_start, bandwidth, changes, held_back
+from vmferry_agent.decisions.changes import (
+    Change,
+    Parameter,
+    Value,
+    at_start,
+    bandwidth,
+    changes,
+    held_back,
+)
 from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.limits import may_be_switching, overrun, steers
 from vmferry_agent.decisions.outcome import GivenUp, ended, restarted, stronger
@@ -110,29 +118,31 @@ class RunningAttempt:
         self._give_up_if_due(order, now=now)
 
     def _apply(self, desired: Desired, *, now: float) -> None:
-        self._granted = self._max_downtime(desired, now=now)
-        wanted = changes(
-            desired, self._in_force, max_downtime=self._granted, in_post_copy=self.job.in_post_copy
-        )
+        granted = self._max_downtime(desired, now=now)
+        wanted = changes(desired, self._in_force, max_downtime=granted, in_post_copy=self.job.in_post_copy)
         held = held_back(self._convergence.silent_for(now))
         for change in wanted:
-            if change.parameter in held:
-                continue
-            self.job.set(change)
-            match change.parameter, self._in_force.get(change.parameter), change.value:
-                case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
-                    self._convergence = self._convergence.with_bandwidth(old, new)
-                case Parameter.MAX_DOWNTIME, timedelta() as low, timedelta() as high if high > low:
-                    self._steered_at = now
-                case Parameter.TECHNIQUE, _, _:
-                    self._switched_at = now
-                case Parameter.SUSPEND, _, _:
-                    self._status.suspending()
-            self._in_force[change.parameter] = change.value
+            if change.parameter not in held:
+                self._set(change, now=now)
         complete = all(change.parameter not in held for change in wanted)
         if complete and desired.revision != self._applied_revision:
             self._applied_revision = desired.revision
             self._status.apply(desired, [], attempt=self._number)
+
+    def _set(self, change: Change, *, now: float) -> None:
+        self.job.set(change)
+        match change.parameter, self._in_force.get(change.parameter), change.value:
+            case Parameter.BANDWIDTH, int() | None as old, int() | None as new:
+                self._convergence = self._convergence.with_bandwidth(old, new)
+            case Parameter.MAX_DOWNTIME, before, timedelta() as granted:
+                self._granted = granted
+                if isinstance(before, timedelta) and granted > before:
+                    self._steered_at = now
+            case Parameter.TECHNIQUE, _, _:
+                self._switched_at = now
+            case Parameter.SUSPEND, _, _:
+                self._status.suspending()
+        self._in_force[change.parameter] = change.value
 
     def _max_downtime(self, desired: Desired, *, now: float) -> timedelta | None:
         ramp = desired.agent_downtime_ramp
