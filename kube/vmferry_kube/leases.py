@@ -31,6 +31,10 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 
 
+OPERATOR_LEASE_NAME = "vmferry-operator"
+"""The Lease of the operator."""
+
+
 def agent_lease_name(node: str) -> str:
     """The Lease of the agent of a node."""
     return f"vmferry-agent-{node}"

@@ -118,17 +118,22 @@ def test_an_operator_that_has_not_looked_at_what_is_there_is_an_error():
         Level.ERROR,
         "has not looked at default/db-1-to-node-b as they are now",
     )
-    assert operator([], [], [migration()], at(5)).level == Level.OK
-    assert operator([], [], [running()], at(60)).level == Level.OK
 
 
 def test_an_operator_with_a_lease_lives_as_that_says():
     assert operator([lease("vmferry-operator", 55)], [], [], at(60)).level == Level.OK
-    assert operator([lease("vmferry-operator", 5)], [], [], at(60)).level == Level.ERROR
+    assert operator([lease("vmferry-operator", 5)], [], [running()], at(60)).level == Level.ERROR
 
 
-def test_of_an_operator_that_had_nothing_to_see_nothing_is_known():
-    assert operator([], [], [], at(60)).level == Level.NOTE
+@pytest.mark.parametrize("there", [[], [running()]])
+def test_of_an_operator_without_a_lease_it_is_not_known_whether_it_runs(there):
+    found = operator([], [], there, at(60))
+    assert (found.level, "whether it runs is not known" in found.message) == (Level.NOTE, True)
+
+
+def test_what_is_too_new_to_have_been_looked_at_is_told():
+    found = operator([lease("vmferry-operator", 0)], [], [migration(), running()], at(5))
+    assert (found.level, "has not yet looked at 1 of 2 objects" in found.message) == (Level.OK, True), found
 
 
 HOST = {"ready": True, "libvirtVersion": "9.0.0", "qemuVersion": "7.2.0", "features": []}
