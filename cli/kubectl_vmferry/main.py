@@ -8,7 +8,7 @@ from typing import Any
 import click
 from typing_extensions import override
 
-from kubectl_vmferry.failures import UnexpectedFailure
+from kubectl_vmferry.failures import INTERRUPTED, INTERRUPTED_WORDS, UnexpectedFailure
 
 NAME = "kubectl vmferry"
 _COMMANDS = {
@@ -45,7 +45,10 @@ class LateCommands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, OSError):
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(f"\n{INTERRUPTED_WORDS}", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except (click.ClickException, click.exceptions.Exit, OSError):
             raise
         except Exception as error:
             if os.environ.get("VMFERRY_DEBUG"):

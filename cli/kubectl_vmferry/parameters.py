@@ -89,16 +89,23 @@ class Contents:
 
 
 class ReadFile(click.ParamType[Contents]):
-    """A file to read; - is the standard input."""
+    """A file to read; - is the standard input.
+
+    Args:
+        failure: What is raised where it can't be read.
+    """
 
     name = "file"
+
+    def __init__(self, failure: type[click.ClickException] = click.ClickException) -> None:
+        self._failure = failure
 
     @override
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Contents:
         """Read it.
 
         Raises:
-            click.ClickException: It can't be read; the options are right all the same.
+            click.ClickException: It can't be read.
         """
         name = str(value)
         if name == "-":
@@ -106,7 +113,7 @@ class ReadFile(click.ParamType[Contents]):
         try:
             return Contents(name=name, data=Path(name).read_bytes())
         except (OSError, ValueError) as error:
-            raise click.ClickException(f"{name}: {getattr(error, 'strerror', error)}") from error
+            raise self._failure(f"{name}: {getattr(error, 'strerror', None) or error}") from error
 
 
 _MANIFESTS = {".yaml", ".yml", ".json"}

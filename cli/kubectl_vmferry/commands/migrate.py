@@ -1,13 +1,13 @@
 """`kubectl vmferry migrate`: ask for a live migration."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from kubectl_vmferry.cluster.connection import Access, connect
-from kubectl_vmferry.cluster.following import Following
+from kubectl_vmferry.cluster.following import Following, Seen
 from kubectl_vmferry.cluster.objects import Cluster, Raw
 from kubectl_vmferry.commands.following import exit_code, follow
 from kubectl_vmferry.completion import nodes, policies, vms
@@ -92,7 +92,11 @@ def read_labels(_context: click.Context, _option: click.Parameter, values: Seque
     "--name", metavar="NAME", help="Of the VMMigration. [default: VM-to-NODE, with a number if taken]"
 )
 @click.option("--ttl", metavar="DURATION", help="Delete the VMMigration so long after it has ended.")
-@click.option("--wait", is_flag=True, help="Show how it goes until it is over.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Show how it goes until it is over; with -o on the standard error, and the object at the end.",
+)
 @click.option("--dry-run", is_flag=True, help="Have the API server check it, and create nothing.")
 @cluster_options()
 @output_option(*FORMATS)
@@ -121,16 +125,30 @@ def migrate_command(
     names_must_exist(cluster, asked)
     created = _create(cluster, name, asked, dry_run=dry_run)
     metadata = created["metadata"]
-    if output is not None:
+    if output is not None and not wait:
         show_objects([created], output)
     elif dry_run:
         click.echo(f"vmmigration.vmferry.io/{metadata['name']} would be created (checked by the API server)")
     else:
-        click.echo(f"vmmigration.vmferry.io/{metadata['name']} created")
+        click.echo(f"vmmigration.vmferry.io/{metadata['name']} created", err=output is not None)
     if not wait:
         return
     following = Following(cluster, wanted=lambda raw: bool(raw["metadata"]["uid"] == metadata["uid"]))
-    context.exit(exit_code(follow(cluster, following, until_over=True)))
+    if output is None:
+        context.exit(exit_code(follow(cluster, following, until_over=True)))
+    latest = [created]
+    try:
+        ended = follow(cluster, _noted(following, latest), until_over=True, beside=True)
+    finally:
+        show_objects(latest, output)
+    context.exit(exit_code(ended))
+
+
+def _noted(following: Iterable[Seen], latest: list[Raw]) -> Iterator[Seen]:
+    """What is followed; the only one of it is kept as it was last."""
+    for seen in following:
+        latest[:] = [*seen.objects.values()] or ([seen.removed] if seen.removed else latest)
+        yield seen
 
 
 def names_must_exist(cluster: Cluster, asked: Mapping[str, Any]) -> None:

@@ -42,6 +42,19 @@ def test_a_defect_is_told_in_a_sentence_and_shown_only_when_asked(monkeypatch):
     assert isinstance(CliRunner().invoke(main, ["broken"]).exception, RuntimeError)
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, click.Abort])
+def test_ctrl_c_ends_every_command_alike_and_says_that_migrations_go_on(monkeypatch, raised):
+    @click.command()
+    def hangs():
+        raise raised
+
+    monkeypatch.setattr(type(main), "get_command", lambda *_: hangs)
+    done = CliRunner().invoke(main, ["hangs"])
+    assert done.exit_code == 130
+    assert "Aborted" not in done.output
+    assert done.output.splitlines()[-1].startswith("interrupted; migrations that run go on")
+
+
 @pytest.mark.parametrize(
     ("words", "has", "ends"),
     [

@@ -214,6 +214,13 @@ def test_nothing_differs_from_itself(files):
     assert (done.exit_code, done.output) == (0, "nothing differs\n")
 
 
+def test_a_file_that_can_not_be_used_is_no_difference(files, tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (good, bad) = files(good=text(), bad="a: [")
+    for new in ("none.yaml", bad, "binary"):
+        assert run("diff", "--offline", good, new).exit_code == 2
+
+
 def test_new_and_removed_policies_are_told(files):
     done = run("diff", *files(old=text("gone"), new=text("new")), "--offline")
     assert "MigrationPolicy gone: removed" in done.output
