@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from kubectl_vmferry.cluster.connection import Access, connect
 from kubectl_vmferry.cluster.following import Following, Seen
-from kubectl_vmferry.cluster.objects import Cluster, Raw
+from kubectl_vmferry.cluster.objects import Cluster, Raw, read
 from kubectl_vmferry.commands.following import exit_code, follow
 from kubectl_vmferry.completion import nodes, policies, vms
 from kubectl_vmferry.failures import (
@@ -21,8 +22,10 @@ from kubectl_vmferry.failures import (
 from kubectl_vmferry.options import cluster_options, output_option
 from kubectl_vmferry.output.objects import FORMATS, show_objects
 from kubectl_vmferry.overrides import Override
+from kubectl_vmferry.views.standing import name as standing_name
+from kubectl_vmferry.views.standing import phase
 from vmferry_api import API_VERSION
-from vmferry_api.migrations import Storage
+from vmferry_api.migrations import Storage, VMMigration
 from vmferry_api.names import MAX_LENGTH
 
 _MOST_NAMES = 1000
@@ -123,6 +126,12 @@ def migrate_command(
         raise click.UsageError(f"--from and --to are both {asked['source']}")
     cluster = Cluster(connect(access))
     names_must_exist(cluster, asked)
+    for each in going_on(cluster, asked):
+        click.echo(
+            f"warning: {standing_name(each)} ({phase(each)}) migrates {asked['vm']} from {each.spec.source_node} "
+            f"to {each.spec.target_node} already",
+            err=True,
+        )
     created = _create(cluster, name, asked, dry_run=dry_run)
     metadata = created["metadata"]
     if output is not None and not wait:
@@ -175,6 +184,21 @@ def names_must_exist(cluster: Cluster, asked: Mapping[str, Any]) -> None:
     for node in (asked["source"], asked["target"]):
         if node not in known:
             raise Failure(f"there is no Node {node}", did_you_mean(node, known))
+
+
+def going_on(cluster: Cluster, asked: Mapping[str, Any]) -> list[VMMigration]:
+    """Migrations of the same VM that are not over, as far as they may be seen."""
+    for everywhere in (True, False):
+        with suppress(Failure):
+            nodes_asked = {asked["source"], asked["target"]}
+            return [
+                each
+                for each in map(read, cluster.migrations(everywhere=everywhere))
+                if not each.status.is_over
+                and each.spec.vm == asked["vm"]
+                and nodes_asked & {each.spec.source_node, each.spec.target_node}
+            ]
+    return []
 
 
 def _create(cluster: Cluster, name: str | None, asked: Mapping[str, Any], *, dry_run: bool) -> Raw:

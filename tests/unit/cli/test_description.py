@@ -146,6 +146,24 @@ def test_nothing_is_advised_where_a_person_must_look_first(reason):
     assert commands(failed) == [""]
 
 
+@pytest.mark.parametrize(
+    ("reason", "there", "advice"),
+    [
+        ("VMNotFound", "Running", "it is on node-b already"),
+        ("VMNotFound", "Absent", "see the names of nodes"),
+        ("NodeNotFound", "Absent", "see the names of nodes"),
+        ("VMNotRunning", "Absent", "start it on node-a and ask anew, if it is to run"),
+    ],
+)
+def test_what_would_fail_again_in_the_same_way_is_not_advised(reason, there, advice):
+    failed = running(
+        phase="Failed",
+        conditions=[condition("Stalled", reason=reason)],
+        target={"ready": False, "vm": {"state": there}},
+    )
+    assert [each.why for each in choices(failed)] == [advice, "forget it"]
+
+
 def test_an_exhausted_recovery_names_the_policy_to_raise():
     frozen = running(phase="Recovering", conditions=[condition("Stalled", reason="RecoveryExhausted")])
     assert commands(frozen)[0] == "kubectl edit migpol patient"

@@ -111,7 +111,7 @@ class Asked(Cluster):
         return GOES
 
     def migrations(self, **_):
-        return []
+        return [GOES]
 
 
 @pytest.mark.parametrize("last", [Seen(objects={"m": DONE}, changed="m"), Seen(objects={}, removed=DONE)])
@@ -123,4 +123,5 @@ def test_who_waits_for_json_gets_the_object_once_as_it_is_at_the_end(monkeypatch
     done = CliRunner().invoke(main, words)
     assert json.loads(done.stdout)["status"]["phase"] == "Succeeded"
     assert "default/m  Running: db-1 is moving to node-b" in done.stderr
+    assert "warning: default/m (Running) migrates db-1 from node-a to node-b already" in done.stderr
     assert done.exit_code == 0
