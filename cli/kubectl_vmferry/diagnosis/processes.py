@@ -76,7 +76,10 @@ def operator(
     late = [name for name, created in unseen.items() if created is not None and now - created > _SHORT]
     if late:
         return error("operator", f"has not looked at {', '.join(late[:_SHOWN])} as they are now", cure)
-    seen = f"has seen all {len(policies)} policies and {len(migrations)} migrations"
+    there = (f"{len(policies)} policies" * bool(policies), f"{len(migrations)} migrations" * bool(migrations))
+    seen = (
+        f"has seen all {' and '.join(filter(None, there))}" if any(there) else "there is nothing to look at"
+    )
     if unseen:
         seen = f"has not yet looked at {len(unseen)} of {len(policies) + len(migrations)} objects"
     own = [each for each in leases if each["metadata"]["name"] == OPERATOR]

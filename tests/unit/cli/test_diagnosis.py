@@ -1,9 +1,12 @@
 """doctor: what is found, and its cure."""
 
 import copy
+import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,12 +14,15 @@ from cryptography.x509.oid import NameOID
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
 from kubectl_vmferry.cluster.certificates import tls_address
+from kubectl_vmferry.commands import doctor
 from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry, not_after
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
+from kubectl_vmferry.failures import Failure, NotFoundFailure
+from kubectl_vmferry.main import main
 from vmferry_api.crd.definitions import DEFINITIONS, custom_resource_definition
 
 
@@ -266,3 +272,59 @@ def test_a_certificate_warns_before_it_ends():
 )
 def test_only_tls_has_certificates(uri, address):
     assert tls_address(uri, scheme="qemu+tls", port=16514) == address
+
+
+class ClusterOfOneNamespace:
+    """What somebody sees who may only read the migrations of one namespace."""
+
+    host = "http://127.0.0.1:1"
+    configuration = SimpleNamespace(cert_file=None)
+
+    def __init__(self, refusal):
+        self._refusal = refusal
+
+    def version(self):
+        return "v1.34.2"
+
+    def migrations(self, *, everywhere=False):
+        if everywhere:
+            raise self._refusal
+        return [
+            {
+                "metadata": {"name": "m", "namespace": "default", "generation": 1},
+                "spec": SPEC,
+                "status": RUNNING,
+            }
+        ]
+
+    def __getattr__(self, _):
+        def refused(*_):
+            raise self._refusal
+
+        return refused
+
+
+SPEC = {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"}
+
+
+def examined(monkeypatch, refusal):
+    monkeypatch.setattr(doctor, "connect", lambda _: None)
+    monkeypatch.setattr(doctor, "Cluster", lambda _: ClusterOfOneNamespace(refusal))
+    done = CliRunner().invoke(main, ["doctor", "-o", "json"])
+    return done.exit_code, {each["subject"]: each for each in json.loads(done.output)}
+
+
+def test_what_may_not_be_read_is_told_and_the_rest_is_looked_at(monkeypatch):
+    code, found = examined(monkeypatch, Failure("forbidden"))
+    for subject in ("CRDs", "policies", "agents"):
+        assert (found[subject]["level"], found[subject]["message"]) == (
+            "warning",
+            "can't be looked at: forbidden",
+        )
+    assert "node-a → node-b" in found
+    assert (found["operator"]["level"], code) == ("note", 0)
+
+
+def test_an_api_that_is_not_there_is_an_error(monkeypatch):
+    code, found = examined(monkeypatch, NotFoundFailure("the cluster does not know vmferry's API"))
+    assert (found["policies"]["level"], found["migrations"]["level"], code) == ("error", "error", 1)
