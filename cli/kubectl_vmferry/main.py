@@ -75,5 +75,6 @@ class LateCommands(click.Group):
     "130 interrupted, and the migration goes on. docs/kubectl-vmferry.md shows each command.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.version_option(package_name="vmferry", prog_name=NAME)
 def main() -> None:
     """Live migrations of VMs: ask for them, watch them, understand them, and try policies out."""

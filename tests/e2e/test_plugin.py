@@ -258,7 +258,7 @@ def test_doctor_finds_nothing_wrong_with_the_lab(start_guest, ask, plugin):
         (
             ("watch", "-n", "nowhere", "nothing"),
             1,
-            "there are no VMMigrations in namespace nowhere; look at -n",
+            "namespace nowhere does not exist; look at -n",
         ),
         (("describe", "--context", "other", "x"), 3, "there is no context other (there are: vmferry-lab)"),
         (("doctor", "--kubeconfig", "/nowhere"), 3, "the kubeconfig can't be used"),

@@ -40,7 +40,7 @@ Exit codes:
 """
 
 
-@click.command("doctor", epilog=_EXAMPLES)
+@click.command("doctor", short_help="Look whether all that migrations need is there.", epilog=_EXAMPLES)
 @click.option(
     "--system-namespace",
     metavar="NAME",

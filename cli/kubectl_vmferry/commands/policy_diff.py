@@ -34,7 +34,7 @@ Exit codes, as kubectl diff has them:
 Policies = Mapping[str, MigrationPolicy]
 
 
-@click.command("diff", epilog=_EXAMPLES)
+@click.command("diff", short_help="Tell what an edit of policies changes, and for whom.", epilog=_EXAMPLES)
 @click.argument("files", type=ReadFile(UnusableFailure), nargs=-1, required=True, metavar="[OLD] NEW")
 @click.option("--offline", is_flag=True, help="Compare two files, and ask no cluster for migrations.")
 @cluster_options()

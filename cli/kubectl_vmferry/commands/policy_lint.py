@@ -37,7 +37,9 @@ class Finding:
     message: str
 
 
-@click.command("lint", epilog=_EXAMPLES)
+@click.command(
+    "lint", short_help="Tell what the API server would refuse, and what is doubtful.", epilog=_EXAMPLES
+)
 @click.argument("given", type=ReadFiles(), nargs=-1, required=True, metavar="FILE_OR_DIRECTORY...")
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @output_option("json", "yaml")

@@ -141,9 +141,9 @@ def test_a_ladder_that_is_used_up_is_told():
             {
                 "converges": False,
                 "floor": "1.2s",
-                "why": "needs 1.26s, -1.5% a pass over 5 passes; granted 1s",
+                "why": "-1.5% a pass over 5 passes; granted 1s",
             },
-            "does not end by itself: it tends to a stop of 1.2s (needs 1.26s, -1.5% a pass over 5 passes; granted 1s)",
+            "does not end by itself: it tends to a stop of 1.2s (-1.5% a pass over 5 passes; granted 1s)",
         ),
         (None, ""),
     ],
