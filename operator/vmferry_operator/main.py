@@ -51,7 +51,7 @@ async def _serve(configuration: Configuration, client: ApiClient, stop: asyncio.
     if configuration.health_port is not None:
         await server.start(configuration.health_address, configuration.health_port)
     lease = _lease(configuration, client)
-    keeping = asyncio.create_task(lease.keep(), name="keep the Lease")
+    keeping = asyncio.create_task(lease.keep(at_once=True), name="keep the Lease")
     starting = asyncio.create_task(controller.start(), name="start")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

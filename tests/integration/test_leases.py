@@ -71,6 +71,23 @@ async def test_the_operator_may_keep_its_own_lease(operator, leases):
     assert (spec.holder_identity, spec.renew_time) == ("host-1", lease.renewed_at)
 
 
+async def test_one_that_is_alone_need_not_wait_with_its_first_renewal(operator, leases):
+    lease = new(operator, "vmferry-operator-alone", holder="host-1", every=timedelta(hours=1))
+    renewed, real = asyncio.Event(), lease.renew
+
+    async def renew():
+        await real()
+        renewed.set()
+
+    lease.renew = renew
+    keeping = asyncio.create_task(lease.keep(at_once=True))
+    async with asyncio.timeout(30):
+        await renewed.wait()
+    keeping.cancel()
+    spec = leases.read_namespaced_lease("vmferry-operator-alone", NAMESPACE).spec
+    assert spec.renew_time == lease.renewed_at
+
+
 async def test_after_a_reboot_the_same_lease_has_another_holder(agent, leases):
     await new(agent, "vmferry-agent-rebooted").renew()
     await new(agent, "vmferry-agent-rebooted", holder="node-a_boot-2").renew()
