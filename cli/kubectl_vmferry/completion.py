@@ -26,7 +26,7 @@ def _names(of: Callable[[click.Context], Sequence[str]]) -> Complete:
         given = context.params.get(parameter.name or "") or ()
         return [
             CompletionItem(name)
-            for name in sorted(found)
+            for name in sorted({*found})
             if name.startswith(incomplete) and name not in given
         ]
 

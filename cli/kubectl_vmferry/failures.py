@@ -12,6 +12,11 @@ UNREACHABLE = 3
 INTERRUPTED = 130
 """Exit code: Ctrl-C, as of every program that SIGINT ends."""
 
+INTERRUPTED_WORDS = "interrupted; migrations that run go on without this command: kubectl vmferry watch -A"
+"""The last line then, where none of them was seen."""
+WRONG_USAGE = 2
+"""Exit code: what was given can't be used."""
+
 
 class Failure(click.ClickException):
     """A command can't do what it was asked to.
@@ -31,6 +36,12 @@ class UnreachableFailure(Failure):
     """There is no cluster to ask, or it does not answer."""
 
     exit_code = UNREACHABLE
+
+
+class UnusableFailure(Failure):
+    """What was given can't be used, and 1 would mean something else."""
+
+    exit_code = WRONG_USAGE
 
 
 class NotFoundFailure(Failure):

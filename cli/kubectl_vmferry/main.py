@@ -8,7 +8,7 @@ from typing import Any
 import click
 from typing_extensions import override
 
-from kubectl_vmferry.failures import UnexpectedFailure
+from kubectl_vmferry.failures import INTERRUPTED, INTERRUPTED_WORDS, UnexpectedFailure
 
 NAME = "kubectl vmferry"
 _COMMANDS = {
@@ -45,7 +45,10 @@ class LateCommands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, OSError):
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(f"\n{INTERRUPTED_WORDS}", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except (click.ClickException, click.exceptions.Exit, OSError):
             raise
         except Exception as error:
             if os.environ.get("VMFERRY_DEBUG"):
@@ -72,5 +75,6 @@ class LateCommands(click.Group):
     "130 interrupted, and the migration goes on. docs/kubectl-vmferry.md shows each command.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.version_option(package_name="vmferry", prog_name=NAME)
 def main() -> None:
     """Live migrations of VMs: ask for them, watch them, understand them, and try policies out."""

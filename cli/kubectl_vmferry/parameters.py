@@ -1,8 +1,8 @@
 """What is written on the command line: sizes, rates and durations as in the API, and files."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -73,6 +73,8 @@ class Contents:
 
     name: str
     data: bytes
+    in_directory: bool = False
+    """It was not named itself, but found in a directory that was."""
 
     def text(self) -> str:
         """Its text.
@@ -87,16 +89,23 @@ class Contents:
 
 
 class ReadFile(click.ParamType[Contents]):
-    """A file to read; - is the standard input."""
+    """A file to read; - is the standard input.
+
+    Args:
+        failure: What is raised where it can't be read.
+    """
 
     name = "file"
+
+    def __init__(self, failure: type[click.ClickException] = click.ClickException) -> None:
+        self._failure = failure
 
     @override
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Contents:
         """Read it.
 
         Raises:
-            click.ClickException: It can't be read; the options are right all the same.
+            click.ClickException: It can't be read.
         """
         name = str(value)
         if name == "-":
@@ -104,4 +113,30 @@ class ReadFile(click.ParamType[Contents]):
         try:
             return Contents(name=name, data=Path(name).read_bytes())
         except (OSError, ValueError) as error:
-            raise click.ClickException(f"{name}: {getattr(error, 'strerror', error)}") from error
+            raise self._failure(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+_MANIFESTS = {".yaml", ".yml", ".json"}
+
+
+class ReadFiles(click.ParamType[Sequence[Contents]]):
+    """A file to read, or a directory with all manifests in it and below; - is the standard input."""
+
+    name = "file"
+
+    @override
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Sequence[Contents]:
+        """Read them.
+
+        Raises:
+            click.ClickException: One can't be read, or there is none.
+        """
+        directory = Path(str(value))
+        if not directory.is_dir():
+            return [ReadFile().convert(value, param, ctx)]
+        files = sorted(each for each in directory.rglob("*") if each.suffix in _MANIFESTS and each.is_file())
+        if not files:
+            raise click.ClickException(f"{value}: there is no {', '.join(sorted(_MANIFESTS))} in it")
+        return [replace(ReadFile().convert(each, param, ctx), in_directory=True) for each in files]

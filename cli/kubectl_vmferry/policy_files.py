@@ -1,26 +1,23 @@
 """MigrationPolicies from YAML files, as they lie in git."""
 
 import json
-import re
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from typing_extensions import override
 
 from kubectl_vmferry.admission_rules import broken_rules
+from kubectl_vmferry.around_the_spec import problems_around_the_spec
+from kubectl_vmferry.yaml_as_kubectl import load_all
 from vmferry_api import API_VERSION
-from vmferry_api.names import MAX_LENGTH, OBJECT_NAME
 from vmferry_api.objects import ObjectMeta
 from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
 
 _KIND = "MigrationPolicy"
-_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 _UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 """What PyYAML raises; the latter two at dates that are none, and at lists nested by thousands."""
 
@@ -83,7 +80,7 @@ def examine(file: str, text: str) -> list[Examined]:
         PolicyFileError: It is no YAML.
     """
     try:
-        documents = [each for each in yaml.load_all(text, _Loader) if each is not None]
+        documents = [each for each in load_all(text) if each is not None]
     except _UNREADABLE as error:
         raise PolicyFileError(f"{file}: not YAML: {error}") from error
     return [
@@ -107,23 +104,6 @@ def _policies(file: str, text: str) -> list[MigrationPolicy]:
     return policies
 
 
-class _Loader(yaml.SafeLoader):
-    """As strict as kubectl: no key twice in a mapping."""
-
-    @override
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        twice = [key for key, times in Counter(keys).items() if times > 1]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                "while reading a mapping",
-                node.start_mark,
-                f"found twice: {', '.join(twice)}",
-                node.start_mark,
-            )
-        return super().construct_mapping(node, deep)
-
-
 def _objects(document: object) -> Iterator[Mapping[str, object]]:
     """The document, or what is in it where it is a list of objects (`kubectl get -o yaml`)."""
     if not isinstance(document, dict):
@@ -137,14 +117,14 @@ def _objects(document: object) -> Iterator[Mapping[str, object]]:
 
 def _examined(given: Mapping[str, object]) -> Examined:
     metadata = given.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str):
+    name = _name(metadata) if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(name, str):
         return Examined(name="", problems=[f"a {_KIND} needs metadata.name"])
-    problems = list(_around_the_spec(name, given))
     try:
-        given = _without_nulls(json.loads(json.dumps(given, default=str)))
+        given = _without_nulls(json.loads(json.dumps(given, default=str, allow_nan=False)))
     except _NOT_JSON as error:
         return Examined(name=name, problems=[f"not JSON: {error}"])
+    problems = list(problems_around_the_spec(given))
     try:
         # as strict as kubectl: a field that nobody knows is a mistake, not a wish
         spec = MigrationPolicySpec.model_validate_json(
@@ -152,26 +132,15 @@ def _examined(given: Mapping[str, object]) -> Examined:
         )
     except ValidationError as error:
         return Examined(name=name, problems=[*problems, *map(_in_words, error.errors())])
-    problems += broken_rules(MigrationPolicy, given)
+    problems += broken_rules(MigrationPolicy, {**given, "metadata": {"name": name}})
     if problems:
         return Examined(name=name, problems=problems)
     read = MigrationPolicy(metadata=ObjectMeta(name=name, generation=1), spec=spec)
     return Examined(name=name, problems=[], policy=read)
 
 
-def _around_the_spec(name: str, given: Mapping[str, object]) -> Iterator[str]:
-    """What is wrong with the object beside its spec."""
-    if not re.fullmatch(OBJECT_NAME[1:-1], name) or len(name) > MAX_LENGTH:
-        yield f"metadata.name: {name!r} can't be a name: lower-case letters, digits, - and ."
-    if given.get("spec") is None:
-        yield "spec: Field required"
-    for field in given:
-        if field not in _FIELDS:
-            yield f"{field}: there is no such field; did you mean {_nearest(field)}?"
-
-
-def _nearest(field: str) -> str:
-    return (get_close_matches(str(field), _FIELDS, n=1, cutoff=0) or ["spec"])[0]
+def _name(metadata: Mapping[str, object]) -> object:
+    return metadata.get("name") or metadata.get("generateName") or metadata.get("name")
 
 
 def _in_words(error: ErrorDetails) -> str:

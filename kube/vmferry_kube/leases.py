@@ -31,6 +31,10 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 
 
+OPERATOR_LEASE_NAME = "vmferry-operator"
+"""The Lease of the operator."""
+
+
 def agent_lease_name(node: str) -> str:
     """The Lease of the agent of a node."""
     return f"vmferry-agent-{node}"
@@ -68,9 +72,14 @@ class Lease:
         self.renewed_at: datetime | None = None
         """When it was last renewed."""
 
-    async def keep(self) -> None:
-        """Renew it for ever; what fails is tried again with backoff."""
-        await asyncio.sleep(random.uniform(0, self._every))  # noqa: S311 - spreads load, keeps no secret
+    async def keep(self, *, at_once: bool = False) -> None:
+        """Renew it for ever; what fails is tried again with backoff.
+
+        Args:
+            at_once: Don't wait with the first renewal, as those must of whom there are many.
+        """
+        if not at_once:
+            await asyncio.sleep(random.uniform(0, self._every))  # noqa: S311 - spreads load, keeps no secret
         delays = iter(self._delays())
         failed = False
         while True:

@@ -19,7 +19,7 @@ class Configuration:
 
 
 options = configured_by(
-    option("--namespace", "Where the agents' Leases are.", default=NAMESPACE),
+    option("--namespace", "Where the agents' Leases and its own are.", default=NAMESPACE),
     *health_options(8081),
     *LOG_OPTIONS,
 )

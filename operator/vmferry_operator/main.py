@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ from kubernetes.aio.config import ConfigException
 
 from vmferry_kube.clients import connect
 from vmferry_kube.health import HealthServer
+from vmferry_kube.leases import OPERATOR_LEASE_NAME, Lease
 from vmferry_kube.logs import log_to_stderr
 from vmferry_operator.configuration import Configuration, options
 from vmferry_operator.controller import Controller
@@ -48,6 +50,8 @@ async def _serve(configuration: Configuration, client: ApiClient, stop: asyncio.
     server = _health(controller, metrics)
     if configuration.health_port is not None:
         await server.start(configuration.health_address, configuration.health_port)
+    lease = _lease(configuration, client)
+    keeping = asyncio.create_task(lease.keep(at_once=True), name="keep the Lease")
     starting = asyncio.create_task(controller.start(), name="start")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -55,9 +59,17 @@ async def _serve(configuration: Configuration, client: ApiClient, stop: asyncio.
         starting.result()
     await stopping
     starting.cancel()
+    keeping.cancel()
     _logger.info("stopping")
     await server.stop()
     await controller.stop()
+
+
+def _lease(configuration: Configuration, client: ApiClient) -> Lease:
+    """Only tells that an operator runs: it keeps no second one from acting."""
+    return Lease(
+        client, namespace=configuration.namespace, name=OPERATOR_LEASE_NAME, holder=socket.gethostname()
+    )
 
 
 def _health(controller: Controller, metrics: Metrics) -> HealthServer:

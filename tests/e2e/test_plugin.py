@@ -10,6 +10,7 @@ from plugin_runs import Terminal, completed, run_in_pipe
 
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import Phase
+from vmferry_lab.components import OPERATOR_NAME
 from vmferry_lab.until import until
 
 API_SERVER = "kube-apiserver"
@@ -203,10 +204,13 @@ def test_explain_tells_the_policy_and_policy_diff_what_an_edit_does_to_a_running
     assert f"{NAMESPACE}/{migration.name}\n    maxDowntime: 100ms → 400ms" in differs.stdout
 
 
-def test_doctor_finds_nothing_wrong_with_the_lab(start_guest, ask, plugin):
+def test_doctor_finds_nothing_wrong_with_the_lab(lab, start_guest, ask, plugin):
     guest = start_guest()
     _, told = ask(guest.name, "--set", "maxDowntime=3s", "--wait")
     assert "Succeeded" in told
+    for node in ("node-a", "node-b"):  # an agent's first renewal may be ten seconds after its start
+        lease = f"lease/vmferry-agent-{node}"
+        lab.kubectl.run("wait", "--for=create", lease, "-n", "vmferry-system", f"--timeout={PATIENCE:g}s")
     done = plugin("doctor")
     assert done.returncode == 0, done.stdout
     for text in (
@@ -215,7 +219,7 @@ def test_doctor_finds_nothing_wrong_with_the_lab(start_guest, ask, plugin):
         "CRD vmmigrations.vmferry.io v1alpha1, the same as this plugin's",
         "agent of node-a",
         "lives (renewed its Lease",
-        "operator",
+        "operator lives (renewed its Lease",
         "userfaultfd: QEMU",
         "node-a → node-b",
         "certificate of the API server holds until",
@@ -224,6 +228,26 @@ def test_doctor_finds_nothing_wrong_with_the_lab(start_guest, ask, plugin):
         assert text in " ".join(done.stdout.split())
     found = json.loads(plugin("doctor", "-o", "json").stdout)
     assert {each["level"] for each in found} <= {"ok", "note"}
+
+
+def test_doctor_finds_an_operator_that_does_not_run(lab, plugin):
+    def found():
+        told = json.loads(plugin("doctor", "-o", "json").stdout)
+        return next((each["level"], each["message"]) for each in told if each["subject"] == "operator")
+
+    until("the operator to live", lambda: found()[0] == "ok", timeout=PATIENCE)
+    lab.components.stop(OPERATOR_NAME, kill=True)
+    try:  # as it is after a minute
+        lapsed = '{"spec":{"renewTime":"2026-01-01T00:00:00.000000Z"}}'
+        lab.kubectl.run(
+            *("patch", "lease", "vmferry-operator", "-n", "vmferry-system", "--type=merge", "-p", lapsed)
+        )
+        level, message = found()
+        assert (level, message.startswith("has not renewed its Lease for")) == ("error", True), message
+        assert plugin("doctor").returncode == 1
+    finally:
+        lab.components.start(OPERATOR_NAME)
+    until("the operator to live again", lambda: found()[0] == "ok", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +282,7 @@ def test_doctor_finds_nothing_wrong_with_the_lab(start_guest, ask, plugin):
         (
             ("watch", "-n", "nowhere", "nothing"),
             1,
-            "there are no VMMigrations in namespace nowhere; look at -n",
+            "namespace nowhere does not exist; look at -n",
         ),
         (("describe", "--context", "other", "x"), 3, "there is no context other (there are: vmferry-lab)"),
         (("doctor", "--kubeconfig", "/nowhere"), 3, "the kubeconfig can't be used"),

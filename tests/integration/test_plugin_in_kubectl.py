@@ -78,7 +78,14 @@ def nodes(control_plane):
 def test_migrations_are_named_by_their_vm_and_numbered_where_that_name_is_taken(kubectl):
     words = ("vmferry", "migrate", "DB 7", "--from", "node-a", "--to", "node-b", "-o", "name")
     assert kubectl(*words) == (0, "vmmigration.vmferry.io/db-7-to-node-b\n")
-    assert kubectl(*words) == (0, "vmmigration.vmferry.io/db-7-to-node-b-2\n")
+    code, said = kubectl(*words)
+    assert (code, said.splitlines()) == (
+        0,
+        [
+            "vmmigration.vmferry.io/db-7-to-node-b-2",
+            "warning: default/db-7-to-node-b (New) migrates DB 7 from node-a to node-b already",
+        ],
+    )
     named = kubectl(*words, "--name", "db-7-to-node-b")
     assert (named[0], "already exists; choose another --name" in named[1]) == (1, True)
     code, said = kubectl("vmferry", "cancel", "db-7-to-node-b", "db-7-to-node-b-2")
@@ -96,3 +103,17 @@ def test_a_dry_run_is_judged_by_the_api_server_and_creates_nothing(kubectl):
     code, said = kubectl(*words, "--ttl", "9y")
     assert (code, "ttlAfterFinished must be a duration such as 24h" in said) == (1, True)
     assert kubectl("get", "vmmig", "db-8-to-node-b")[0] == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("watch",),
+        ("describe", "x"),
+        ("explain", "x"),
+        ("cancel", "x"),
+    ],
+)
+def test_a_namespace_that_there_is_not_is_named(kubectl, words):
+    code, said = kubectl("vmferry", *words, "-n", "nope")
+    assert (code, "namespace nope does not exist; look at -n" in said) == (1, True), said

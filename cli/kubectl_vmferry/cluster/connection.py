@@ -1,6 +1,7 @@
 """A connection to the API server by the user's kubeconfig, as kubectl makes it."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,11 @@ def _no_answer(what: str, error: Exception) -> UnreachableFailure:
     )
 
 
+def no_namespace(name: str) -> NotFoundFailure:
+    """There is no such Namespace."""
+    return NotFoundFailure(f"namespace {name} does not exist", "look at -n, and `kubectl get namespaces`")
+
+
 def _refusal(what: str, error: ApiException) -> Failure:
     said = _said(error)
     if error.status == _NOT_FOUND:
@@ -141,6 +147,9 @@ def _refusal(what: str, error: ApiException) -> Failure:
 
 
 def _not_found(what: str, said: str) -> Failure:
+    namespace = re.fullmatch('namespaces "(.*)" not found', said)
+    if namespace is not None:
+        return no_namespace(namespace[1])
     if "could not find the requested resource" in said or "page not found" in said:
         return NotFoundFailure(
             f"{what}: the cluster does not know vmferry's API", "install it: `kubectl apply -k crds`"

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from kubernetes.client import CoreV1Api, CustomObjectsApi, VersionApi
 from pydantic import ValidationError
 
-from kubectl_vmferry.cluster.connection import TIMEOUT, Connection, asking
+from kubectl_vmferry.cluster.connection import TIMEOUT, Connection, asking, no_namespace
 from kubectl_vmferry.failures import Failure, NotFoundFailure, did_you_mean
 from vmferry_api import GROUP, VERSION
 from vmferry_api.migrations import VMMigration
@@ -65,6 +65,8 @@ class Cluster:
         """
         try:
             return [each["metadata"]["name"] for each in self.migrations()]
+        except NotFoundFailure:
+            raise
         except Failure:
             raise cause from None
 
@@ -73,7 +75,27 @@ class Cluster:
         return _items(self.migration_list(everywhere=everywhere, selector=selector))
 
     def migration_list(self, *, everywhere: bool, selector: str | None) -> Raw:
-        """The same with the version of the list."""
+        """The same with the version of the list.
+
+        Raises:
+            NotFoundFailure: There is no such namespace; the API server itself finds nothing in it.
+        """
+        found = self._listed(everywhere=everywhere, selector=selector)
+        if not everywhere and not found["items"]:
+            self._namespace_must_exist()
+        return found
+
+    def _namespace_must_exist(self) -> None:
+        """Who may not look at it is told nothing."""
+        try:
+            with asking(f"Namespace {self.namespace}"):
+                self._core.read_namespace(self.namespace, _request_timeout=TIMEOUT)
+        except NotFoundFailure as error:
+            raise no_namespace(self.namespace) from error
+        except Failure:
+            return
+
+    def _listed(self, *, everywhere: bool, selector: str | None) -> Raw:
         where = "in all namespaces" if everywhere else f"in namespace {self.namespace}"
         more = {"label_selector": selector, "_request_timeout": TIMEOUT}
         with asking(f"VMMigrations {where}"):

@@ -17,7 +17,7 @@ from kubectl_vmferry.output.terminal import show
 from kubectl_vmferry.views.description import description
 
 
-@click.command("describe")
+@click.command("describe", short_help="Tell all of a migration, and what you can do now.")
 @click.argument("names", nargs=-1, required=True, shell_complete=migrations)
 @cluster_options()
 @output_option(*FORMATS)

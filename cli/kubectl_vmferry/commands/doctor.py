@@ -19,7 +19,7 @@ from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, warn
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
-from kubectl_vmferry.failures import NEGATIVE, Failure, UnreachableFailure
+from kubectl_vmferry.failures import NEGATIVE, Failure, NotFoundFailure, UnreachableFailure
 from kubectl_vmferry.options import cluster_options, output_option
 from kubectl_vmferry.output.objects import show_document
 from kubectl_vmferry.output.terminal import show
@@ -40,7 +40,7 @@ Exit codes:
 """
 
 
-@click.command("doctor", epilog=_EXAMPLES)
+@click.command("doctor", short_help="Look whether all that migrations need is there.", epilog=_EXAMPLES)
 @click.option(
     "--system-namespace",
     metavar="NAME",
@@ -90,27 +90,50 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
     yield server(cluster.version())
     yield from _certificates(cluster, now)
     yield from _asked("CRDs", lambda: crds(cluster.crds()))
-    try:
-        found = cluster.policies()
-        migrations = [read(each) for each in cluster.migrations(everywhere=True)]
-    except UnreachableFailure:
-        raise
-    except Failure as failure:
-        yield error("vmferry's API", failure.message, "see above")
-        return
+    found: list[MigrationPolicy] = []
+    migrations: list[VMMigration] = []
+    troubled = [
+        *_asked("policies", lambda: found.extend(cluster.policies())),
+        *_asked("migrations", lambda: migrations.extend(_migrations(cluster))),
+    ]
+    yield from troubled
     yield from _processes(cluster, system_namespace, found, migrations, now)
-    yield from policies(found)
+    if not any(each.subject == "policies" for each in troubled):
+        yield from policies(found)
     yield from hosts(migrations, found)
     yield from links(migrations)
     yield from troubles(migrations)
     yield from _libvirt_certificates(migrations, now)
 
 
-def _asked(subject: str, ask: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def _nodes(cluster: Cluster) -> list[str]:
+    """None where they may not be listed: agents are known by their Leases."""
     try:
-        yield from ask()
+        return cluster.nodes()
     except UnreachableFailure:
         raise
+    except Failure:
+        return []
+
+
+def _migrations(cluster: Cluster) -> list[VMMigration]:
+    """All; those of the namespace where no others may be seen."""
+    try:
+        found = cluster.migrations(everywhere=True)
+    except (UnreachableFailure, NotFoundFailure):
+        raise
+    except Failure:
+        found = cluster.migrations()
+    return [read(each) for each in found]
+
+
+def _asked(subject: str, ask: Callable[[], Iterable[Finding] | None]) -> Iterator[Finding]:
+    try:
+        yield from ask() or ()
+    except UnreachableFailure:
+        raise
+    except NotFoundFailure as failure:
+        yield error(subject, failure.message, "see above")
     except Failure as failure:
         yield warning(subject, f"can't be looked at: {failure.message}", "ask as somebody who may")
 
@@ -126,7 +149,7 @@ def _processes(
 
     def look() -> Iterator[Finding]:
         leases.extend(cluster.leases(system_namespace))
-        yield from agents(leases, cluster.nodes(), migrations, now)
+        yield from agents(leases, _nodes(cluster), migrations, now)
 
     agents_found = list(_asked("agents", look))
     yield operator(leases, found, migrations, now)

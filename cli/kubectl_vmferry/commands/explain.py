@@ -38,7 +38,7 @@ Exit codes:
 """
 
 
-@click.command("explain", epilog=_EXAMPLES)
+@click.command("explain", short_help="Tell which policy applies, and why not the others.", epilog=_EXAMPLES)
 @click.argument("name", metavar="NAME|VM", shell_complete=vms_and_migrations)
 @click.option(
     "--label",

@@ -8,7 +8,7 @@ from rich.live import Live
 
 from kubectl_vmferry.cluster.following import Seen
 from kubectl_vmferry.cluster.objects import Cluster, Raw, read
-from kubectl_vmferry.failures import INTERRUPTED, NEGATIVE, Failure
+from kubectl_vmferry.failures import INTERRUPTED, INTERRUPTED_WORDS, NEGATIVE, Failure
 from kubectl_vmferry.output.objects import json_line
 from kubectl_vmferry.output.terminal import console
 from kubectl_vmferry.views.changes import changes
@@ -74,7 +74,12 @@ class Shown:
 
 
 def follow(
-    cluster: Cluster, following: Iterable[Seen], *, until_over: bool, output: str | None = None
+    cluster: Cluster,
+    following: Iterable[Seen],
+    *,
+    until_over: bool,
+    output: str | None = None,
+    beside: bool = False,
 ) -> list[VMMigration]:
     """Show them until all are over, or for ever; those that there were, as seen last.
 
@@ -85,12 +90,13 @@ def follow(
         following: What to follow.
         until_over: End once all of them are over.
         output: json: each version of each of them as a line.
+        beside: In lines on the standard error: something else goes to the standard output.
     """
     shown = Shown(cluster)
     try:
         terminal = console()
-        if output == "json" or not terminal.is_terminal:
-            _in_lines(following, shown, until_over=until_over, as_json=output == "json")
+        if output == "json" or beside or not terminal.is_terminal:
+            _in_lines(following, shown, until_over=until_over, as_json=output == "json", beside=beside)
         else:
             _live(following, shown, until_over=until_over)
     except KeyboardInterrupt:
@@ -139,42 +145,48 @@ def _live(following: Iterable[Seen], shown: Shown, *, until_over: bool) -> None:
         terminal.print(f"{name(each)}: deleted; last seen: {phase(each)}")
 
 
-def _in_lines(following: Iterable[Seen], shown: Shown, *, until_over: bool, as_json: bool) -> None:
+def _in_lines(
+    following: Iterable[Seen], shown: Shown, *, until_over: bool, as_json: bool, beside: bool
+) -> None:
+    err = as_json or beside
     before: dict[str, VMMigration] = {}
     lost = ""
     for seen in following:
         shown.take(seen)
         if seen.lost != lost:
             lost = seen.lost
-            _say(None, f"{lost}; trying again" if lost else "the API server is back", as_json=as_json)
+            _say(None, f"{lost}; trying again" if lost else "the API server is back", err=err)
         if seen.removed is not None:
-            _say(read(seen.removed), "deleted", as_json=as_json)
+            _say(read(seen.removed), "deleted", err=err)
         if seen.changed is not None:
-            _tell(seen.objects[seen.changed], before, as_json=as_json)
+            _tell(seen.objects[seen.changed], before, as_json=as_json, err=err)
         if until_over and _over(shown):
             return
 
 
-def _tell(raw: Raw, before: dict[str, VMMigration], *, as_json: bool) -> None:
+def _tell(raw: Raw, before: dict[str, VMMigration], *, as_json: bool, err: bool) -> None:
     if as_json:
         click.echo(json_line(raw))
         return
     migration = read(raw)
     uid = migration.metadata.uid
     for line in changes(before.get(uid), migration):
-        _say(migration, line, as_json=False)
+        _say(migration, line, err=err)
     before[uid] = migration
 
 
-def _say(migration: VMMigration | None, text: str, *, as_json: bool) -> None:
-    """A line with the time; beside JSON it goes to the standard error."""
+def _say(migration: VMMigration | None, text: str, *, err: bool) -> None:
+    """A line with the time."""
     subject = f"{name(migration)}  " if migration is not None else ""
-    click.echo(f"{datetime.now().astimezone():%H:%M:%S}  {subject}{text}", err=as_json)
+    click.echo(f"{datetime.now().astimezone():%H:%M:%S}  {subject}{text}", err=err)
 
 
 def _tell_interrupted(migrations: Iterable[VMMigration]) -> None:
-    going = [each for each in migrations if not each.status.is_over]
+    seen = list(migrations)
+    going = [each for each in seen if not each.status.is_over]
     if not going:
+        if not seen:
+            click.echo(f"\n{INTERRUPTED_WORDS}", err=True)
         return
     first = going[0]
     names = ", ".join(name(each) for each in going)

@@ -1,14 +1,15 @@
 """`kubectl vmferry migrate`: ask for a live migration."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from kubectl_vmferry.cluster.connection import Access, connect
-from kubectl_vmferry.cluster.following import Following
-from kubectl_vmferry.cluster.objects import Cluster, Raw
+from kubectl_vmferry.cluster.following import Following, Seen
+from kubectl_vmferry.cluster.objects import Cluster, Raw, read
 from kubectl_vmferry.commands.following import exit_code, follow
 from kubectl_vmferry.completion import nodes, policies, vms
 from kubectl_vmferry.failures import (
@@ -21,8 +22,10 @@ from kubectl_vmferry.failures import (
 from kubectl_vmferry.options import cluster_options, output_option
 from kubectl_vmferry.output.objects import FORMATS, show_objects
 from kubectl_vmferry.overrides import Override
+from kubectl_vmferry.views.standing import name as standing_name
+from kubectl_vmferry.views.standing import phase
 from vmferry_api import API_VERSION
-from vmferry_api.migrations import Storage
+from vmferry_api.migrations import Storage, VMMigration
 from vmferry_api.names import MAX_LENGTH
 
 _MOST_NAMES = 1000
@@ -92,7 +95,11 @@ def read_labels(_context: click.Context, _option: click.Parameter, values: Seque
     "--name", metavar="NAME", help="Of the VMMigration. [default: VM-to-NODE, with a number if taken]"
 )
 @click.option("--ttl", metavar="DURATION", help="Delete the VMMigration so long after it has ended.")
-@click.option("--wait", is_flag=True, help="Show how it goes until it is over.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Show how it goes until it is over; with -o on the standard error, and the object at the end.",
+)
 @click.option("--dry-run", is_flag=True, help="Have the API server check it, and create nothing.")
 @cluster_options()
 @output_option(*FORMATS)
@@ -119,18 +126,38 @@ def migrate_command(
         raise click.UsageError(f"--from and --to are both {asked['source']}")
     cluster = Cluster(connect(access))
     names_must_exist(cluster, asked)
+    for each in going_on(cluster, asked):
+        click.echo(
+            f"warning: {standing_name(each)} ({phase(each)}) migrates {asked['vm']} from {each.spec.source_node} "
+            f"to {each.spec.target_node} already",
+            err=True,
+        )
     created = _create(cluster, name, asked, dry_run=dry_run)
     metadata = created["metadata"]
-    if output is not None:
+    if output is not None and not wait:
         show_objects([created], output)
     elif dry_run:
         click.echo(f"vmmigration.vmferry.io/{metadata['name']} would be created (checked by the API server)")
     else:
-        click.echo(f"vmmigration.vmferry.io/{metadata['name']} created")
+        click.echo(f"vmmigration.vmferry.io/{metadata['name']} created", err=output is not None)
     if not wait:
         return
     following = Following(cluster, wanted=lambda raw: bool(raw["metadata"]["uid"] == metadata["uid"]))
-    context.exit(exit_code(follow(cluster, following, until_over=True)))
+    if output is None:
+        context.exit(exit_code(follow(cluster, following, until_over=True)))
+    latest = [created]
+    try:
+        ended = follow(cluster, _noted(following, latest), until_over=True, beside=True)
+    finally:
+        show_objects(latest, output)
+    context.exit(exit_code(ended))
+
+
+def _noted(following: Iterable[Seen], latest: list[Raw]) -> Iterator[Seen]:
+    """What is followed; the only one of it is kept as it was last."""
+    for seen in following:
+        latest[:] = [*seen.objects.values()] or ([seen.removed] if seen.removed else latest)
+        yield seen
 
 
 def names_must_exist(cluster: Cluster, asked: Mapping[str, Any]) -> None:
@@ -157,6 +184,21 @@ def names_must_exist(cluster: Cluster, asked: Mapping[str, Any]) -> None:
     for node in (asked["source"], asked["target"]):
         if node not in known:
             raise Failure(f"there is no Node {node}", did_you_mean(node, known))
+
+
+def going_on(cluster: Cluster, asked: Mapping[str, Any]) -> list[VMMigration]:
+    """Migrations of the same VM that are not over, as far as they may be seen."""
+    for everywhere in (True, False):
+        with suppress(Failure):
+            nodes_asked = {asked["source"], asked["target"]}
+            return [
+                each
+                for each in map(read, cluster.migrations(everywhere=everywhere))
+                if not each.status.is_over
+                and each.spec.vm == asked["vm"]
+                and nodes_asked & {each.spec.source_node, each.spec.target_node}
+            ]
+    return []
 
 
 def _create(cluster: Cluster, name: str | None, asked: Mapping[str, Any], *, dry_run: bool) -> Raw:

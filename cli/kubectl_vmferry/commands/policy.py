@@ -6,7 +6,7 @@ from kubectl_vmferry.commands.policy_diff import diff_command
 from kubectl_vmferry.commands.policy_lint import lint_command
 
 
-@click.group("policy")
+@click.group("policy", short_help="Check policies, and see what an edit changes.")
 def policy_group() -> None:
     """Check policies, and see what an edit changes, before they are applied."""
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from kubectl_vmferry.cluster.connection import Access, connect
 from kubectl_vmferry.cluster.objects import Cluster, read
-from kubectl_vmferry.failures import NEGATIVE, Failure
+from kubectl_vmferry.failures import NEGATIVE, Failure, UnusableFailure
 from kubectl_vmferry.options import cluster_options, output_option
 from kubectl_vmferry.output.objects import show_document
 from kubectl_vmferry.output.terminal import show
@@ -26,15 +26,16 @@ Examples:
 \b
 Exit codes, as kubectl diff has them:
   0  nothing differs
-  1  something does, or a file can't be used
+  1  something does
+  2  a file can't be used, or the cluster refuses to tell
   3  the cluster can't be asked
 """
 
 Policies = Mapping[str, MigrationPolicy]
 
 
-@click.command("diff", epilog=_EXAMPLES)
-@click.argument("files", type=ReadFile(), nargs=-1, required=True, metavar="[OLD] NEW")
+@click.command("diff", short_help="Tell what an edit of policies changes, and for whom.", epilog=_EXAMPLES)
+@click.argument("files", type=ReadFile(UnusableFailure), nargs=-1, required=True, metavar="[OLD] NEW")
 @click.option("--offline", is_flag=True, help="Compare two files, and ask no cluster for migrations.")
 @cluster_options()
 @output_option("json", "yaml")
@@ -55,6 +56,18 @@ def diff_command(
     """
     if len(files) > 2 or (offline and len(files) == 1):  # noqa: PLR2004 - an old and a new one
         raise click.UsageError("give OLD and NEW" if offline else "give NEW, or OLD and NEW")
+    try:
+        differs = _diff(access, files, offline=offline, output=output)
+    except click.ClickException as error:
+        if error.exit_code == NEGATIVE:
+            raise UnusableFailure(error.message) from error  # 1 is that something differs
+        raise
+    if differs:
+        context.exit(NEGATIVE)
+
+
+def _diff(access: Access, files: Sequence[Contents], *, offline: bool, output: str | None) -> bool:
+    """Show it; whether there is any."""
     new = _read(files[-1])
     cluster = None if offline else Cluster(connect(access))
     known = cluster.policies() if cluster is not None else []
@@ -79,8 +92,7 @@ def diff_command(
         _document(changes, following, output)
     else:
         _show(changes, following, old, new, offline=offline)
-    if changes:
-        context.exit(NEGATIVE)
+    return bool(changes)
 
 
 def _namespaces(cluster: Cluster) -> Mapping[str, Mapping[str, str]]:

@@ -9,19 +9,22 @@ import click
 from kubectl_vmferry.failures import NEGATIVE
 from kubectl_vmferry.options import output_option
 from kubectl_vmferry.output.objects import show_document
-from kubectl_vmferry.parameters import Contents, ReadFile
+from kubectl_vmferry.parameters import Contents, ReadFiles
 from kubectl_vmferry.policy_files import Examined, PolicyFileError, examine
 from kubectl_vmferry.policy_warnings import warnings
 
 _EXAMPLES = """\b
 Examples:
-  kubectl vmferry policy lint manifests/policies/*.yaml
+  kubectl vmferry policy lint manifests/policies
   kustomize build . | kubectl vmferry policy lint -
 \b
 Exit codes:
   0  the API server would take them all
   1  it would refuse one; with --strict: or there is a warning
 """
+
+
+_KIND = "MigrationPolicy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +37,23 @@ class Finding:
     message: str
 
 
-@click.command("lint", epilog=_EXAMPLES)
-@click.argument("files", type=ReadFile(), nargs=-1, required=True)
+@click.command(
+    "lint", short_help="Tell what the API server would refuse, and what is doubtful.", epilog=_EXAMPLES
+)
+@click.argument("given", type=ReadFiles(), nargs=-1, required=True, metavar="FILE_OR_DIRECTORY...")
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @output_option("json", "yaml")
 @click.pass_context
 def lint_command(
-    context: click.Context, /, *, files: Sequence[Contents], strict: bool, output: str | None
+    context: click.Context, /, *, given: Sequence[Sequence[Contents]], strict: bool, output: str | None
 ) -> None:
     """Tell what the API server would refuse of the MigrationPolicies in files, and what is suspicious.
 
     Checked are the schema, its rules, what QEMU can't combine, and steps that nothing could reach. Other objects
-    in the files are passed over; - is the standard input.
+    in the files are passed over; - is the standard input. Of a directory all *.yaml, *.yml and
+    *.json in it and below are looked at.
     """
-    findings = lint(files)
+    findings = lint([file for files in given for file in files])
     if output is not None:
         show_document([asdict(each) for each in findings], output)
     else:
@@ -70,6 +76,9 @@ def lint(files: Sequence[Contents]) -> list[Finding]:
             found = examine(file.name, file.text())
         except PolicyFileError as error:
             message = str(error).removeprefix(f"{file.name}: ")
+            if file.in_directory and _KIND not in file.text():
+                findings.append(Finding(file=file.name, policy="", level="passed over", message=message))
+                continue
             findings.append(Finding(file=file.name, policy="", level="error", message=message))
             continue
         examined += [(file.name, each) for each in found]

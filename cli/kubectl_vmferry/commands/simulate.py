@@ -113,7 +113,7 @@ def _drawable(_context: click.Context, _option: click.Parameter, value: Path | N
     return value
 
 
-@click.command("simulate", epilog=_EXAMPLES)
+@click.command("simulate", short_help="What policies would do to a VM, without moving it.", epilog=_EXAMPLES)
 @click.option(
     "--policy",
     "files",

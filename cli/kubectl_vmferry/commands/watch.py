@@ -24,7 +24,9 @@ Exit codes:
 """
 
 
-@click.command("watch", epilog=_EXAMPLES)
+@click.command(
+    "watch", short_help="Show migrations until they are over: how far, what comes next.", epilog=_EXAMPLES
+)
 @click.argument("names", nargs=-1, shell_complete=migrations)
 @cluster_options(everywhere=True)
 @selector_option

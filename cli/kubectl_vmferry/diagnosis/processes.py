@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from kubectl_vmferry.diagnosis.findings import Finding, error, note, ok
+from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, ok
 from kubectl_vmferry.views.figures import span
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
@@ -70,32 +70,35 @@ def operator(
     migrations: Sequence[VMMigration],
     now: datetime,
 ) -> Finding:
-    """Whether it lives: by its Lease where it keeps one, else by whether it has looked at what is there."""
+    """Whether it lives, by the Lease that it keeps, and whether it has looked at what is there."""
     cure = "see that it runs, and look at its log: what runs goes on, but nothing starts and no step is taken"
-    unseen = [
-        f"{each.metadata.namespace}/{each.metadata.name}"
-        for each in migrations
-        if each.status.observed_generation != each.metadata.generation
-        and _older(each.metadata.creation_timestamp, now)
-        and not each.status.is_over
-    ]
-    unseen += [
-        each.metadata.name
-        for each in policies
-        if each.status.observed_generation != each.metadata.generation
-        and _older(each.metadata.creation_timestamp, now)
-    ]
+    unseen = _unseen(policies, migrations)
+    late = [name for name, created in unseen.items() if created is not None and now - created > _SHORT]
+    if late:
+        return error("operator", f"has not looked at {', '.join(late[:_SHOWN])} as they are now", cure)
+    there = (f"{len(policies)} policies" * bool(policies), f"{len(migrations)} migrations" * bool(migrations))
+    seen = (
+        f"has seen all {' and '.join(filter(None, there))}" if any(there) else "there is nothing to look at"
+    )
     if unseen:
-        return error("operator", f"has not looked at {', '.join(unseen[:_SHOWN])} as they are now", cure)
+        seen = f"has not yet looked at {len(unseen)} of {len(policies) + len(migrations)} objects"
     own = [each for each in leases if each["metadata"]["name"] == OPERATOR]
-    if own:
-        return _alive("operator", own[0], now, cure)
-    if not policies and not migrations:
-        return note(
-            "operator", "nothing is known of it: there is no policy and no migration that it could have seen"
-        )
-    return ok("operator", f"has looked at all {len(policies)} policies and {len(migrations)} migrations")
+    if not own:
+        return note("operator", f"whether it runs is not known: it keeps no Lease that can be read; {seen}")
+    lives = _alive("operator", own[0], now, cure)
+    return ok("operator", f"{lives.message}, {seen}") if lives.level == Level.OK else lives
 
 
-def _older(created: datetime | None, now: datetime) -> bool:
-    return created is not None and now - created > _SHORT
+def _unseen(
+    policies: Sequence[MigrationPolicy], migrations: Sequence[VMMigration]
+) -> Mapping[str, datetime | None]:
+    """What it has not looked at as it is now, and when that was created."""
+    objects: list[VMMigration | MigrationPolicy] = [each for each in migrations if not each.status.is_over]
+    objects += policies
+    return {
+        "/".join(
+            filter(None, (each.metadata.namespace, each.metadata.name))
+        ): each.metadata.creation_timestamp
+        for each in objects
+        if each.status.observed_generation != each.metadata.generation
+    }

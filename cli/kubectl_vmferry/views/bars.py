@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
+_LEAST_SPAN = 0.25
+"""Of the highest value: what the scale of a curve spans at least, so that noise does not fill it."""
 _DECADES = 3.0
 """What the scale of downtimes spans: from a thousandth of the longest to the longest."""
 
@@ -25,8 +27,9 @@ def log_part(value: float, longest: float) -> float:
 
 
 def curve(values: Sequence[float]) -> str:
-    """A character for each value, on a scale from nothing to the highest."""
-    highest = max(values, default=0.0)
-    if highest <= 0:
+    """A character for each value, on a scale from the lowest to the highest."""
+    lowest, highest = min(values, default=0.0), max(values, default=0.0)
+    span = max(highest - lowest, highest * _LEAST_SPAN)
+    if span <= 0:
         return _HEIGHTS[0] * len(values)
-    return "".join(_HEIGHTS[min(7, max(0, math.ceil(value / highest * 8) - 1))] for value in values)
+    return "".join(_HEIGHTS[round((value - lowest) / span * (len(_HEIGHTS) - 1))] for value in values)

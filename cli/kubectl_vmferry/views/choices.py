@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from kubectl_vmferry.views.standing import SOMEBODY_IS_AWAY, reason
 from vmferry_api.conditions import ConditionType, is_true
-from vmferry_api.migrations import MigrationTechnique, Phase, VMMigration
+from vmferry_api.migrations import MigrationTechnique, Phase, VMMigration, VMState
 
 _PLUGIN = "kubectl vmferry"
+_NOT_AS_ASKED = {"NodeNotFound", "VMNotFound", "VMNotRunning"}
+"""Reasons of an end: what was asked for is not as it is."""
+_THERE = {VMState.RUNNING, VMState.PAUSED}
 _OF_AGENTS = {*SOMEBODY_IS_AWAY, "WaitingForAgent"}
 
 
@@ -132,8 +135,9 @@ def _failed(migration: VMMigration) -> Iterator[Choice]:
     if found in {"VMOnBothHosts", "VMLost", "VMFrozen"}:
         yield Choice(why="do what the end says before anything else")
         return
-    if found in {"NodeNotFound", "VMNotFound"}:
-        yield Choice(why="see the names of nodes", command="kubectl get nodes")
+    if found in _NOT_AS_ASKED:
+        yield from _elsewhere(migration, found)
+        return
     if found == "StartTimeout":
         yield Choice(why="see which agents live and what they report", command=f"{_PLUGIN} doctor")
     yield Choice(why="try again", command=_migrate(migration, spec.source_node, spec.target_node))
@@ -142,6 +146,18 @@ def _failed(migration: VMMigration) -> Iterator[Choice]:
         command=f"{_migrate(migration, spec.source_node, spec.target_node)} --policy must-complete",
     )
     yield Choice(why="see which policy applies, and why", command=_named(migration, "explain"))
+    yield Choice(why="forget it", command=_delete(migration))
+
+
+def _elsewhere(migration: VMMigration, found: str) -> Iterator[Choice]:
+    """The same once more would fail in the same way."""
+    spec, target = migration.spec, migration.status.target
+    if found == "VMNotFound" and target is not None and target.vm is not None and target.vm.state in _THERE:
+        yield Choice(why=f"it is on {spec.target_node} already")
+    elif found == "VMNotRunning":
+        yield Choice(why=f"start it on {spec.source_node} and ask anew, if it is to run")
+    else:
+        yield Choice(why="see the names of nodes", command="kubectl get nodes")
     yield Choice(why="forget it", command=_delete(migration))
 
 

@@ -45,8 +45,16 @@ _ATTENTION = {
 """Reasons that tell more than their condition does."""
 
 
-def meaning(condition: Condition) -> Meaning:
-    """A condition in words; one of a newer version by its own."""
+def meaning(condition: Condition, *, is_over: bool = False) -> Meaning:
+    """A condition in words; one of a newer version by its own.
+
+    Args:
+        condition: One of a migration's.
+        is_over: Whether that has ended: then it says nothing that nothing stalls.
+    """
+    stalls_not = (condition.type, condition.status) == (ConditionType.MIGRATION_STALLING, Status.FALSE)
+    if is_over and stalls_not:
+        return Meaning(good=None, text="", message="")
     holds, holds_not = _WORDS.get(condition.type, (f"{condition.type} is True", f"{condition.type} is False"))
     if condition.status == Status.UNKNOWN:
         text = f"not known: {condition.reason}"

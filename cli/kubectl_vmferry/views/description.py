@@ -209,7 +209,7 @@ def _conditions(migration: VMMigration, now: datetime) -> RenderableType:
     if not migration.status.conditions:
         table.add_row("", "none yet: has the operator seen it? kubectl vmferry doctor", "", "")
     for each in migration.status.conditions:
-        meant = meaning(each)
+        meant = meaning(each, is_over=migration.status.is_over)
         mark, colour = _MARKS[meant.good]
         table.add_row(
             Text(mark, style=colour),

@@ -107,7 +107,7 @@ def _memory(progress: Progress, colour: str) -> Text:
     if progress.bandwidth:
         text.append(f" at {rate(progress.bandwidth)}")
     if progress.dirty_rate:
-        text.append(f", guest writes {rate(progress.dirty_rate)}")
+        text.append(f", guest dirties {rate(progress.dirty_rate)} anew")
     if progress.throttle:
         text.append(f", slowed by {progress.throttle} %")
     return text

@@ -1,5 +1,6 @@
 """What is done next to a migration, and when; what is to be expected of it."""
 
+import re
 from datetime import datetime
 
 from kubectl_vmferry.views.figures import downtime, seconds
@@ -11,6 +12,7 @@ from vmferry_operator.decisions.ladder import behind
 from vmferry_operator.decisions.records import since
 from vmferry_operator.decisions.situations import situation
 
+_RISE = re.compile(r", \+[\d.]+% a pass over \d+ passes")
 NOTHING_LEFT = "nothing is left to try; it goes on as it is"
 
 
@@ -74,7 +76,9 @@ def expected_in_words(migration: VMMigration, now: datetime) -> str:
         return ""
     if not expected.converges:
         floor = f": it tends to a stop of {downtime(expected.floor)}" if expected.floor is not None else ""
-        return f"does not end by itself{floor} ({expected.why})"
+        # a rise over a few passes is noise about the floor, and would seem to deny it
+        why = _RISE.sub("", expected.why) if floor else expected.why
+        return f"does not end by itself{floor} ({why})"
     if expected.completion is None:
         return f"ends by itself ({expected.why})"
     left = expected.completion - now

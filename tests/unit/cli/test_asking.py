@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_vmferry.commands.migrate import migrate_command, migration_body, migration_name, names_must_exist
+from kubectl_vmferry.commands.migrate import (
+    going_on,
+    migrate_command,
+    migration_body,
+    migration_name,
+    names_must_exist,
+)
 from kubectl_vmferry.failures import Failure, NotFoundFailure, UnreachableFailure, did_you_mean
 from kubectl_vmferry.overrides import Override, fields
 from vmferry_api.migrations import VMMigrationSpec
@@ -142,6 +148,31 @@ def test_a_name_that_does_not_exist_is_refused_before_anything_is_created(cluste
     with pytest.raises(Failure) as refused:
         names_must_exist(cluster, {**ASKED, "policy": "balanced"})
     assert refused.value.message.startswith(says)
+
+
+class Migrations:
+    """Those that may be seen, everywhere or in the namespace alone."""
+
+    def __init__(self, *objects, everywhere=True):
+        self._objects = objects
+        self._everywhere = everywhere
+
+    def migrations(self, *, everywhere):
+        if everywhere and not self._everywhere:
+            raise FORBIDDEN
+        return list(self._objects)
+
+
+def of(vm, phase, source="node-a"):
+    spec = {"vm": vm, "sourceNode": source, "targetNode": "node-c"}
+    return {"metadata": {"name": f"{vm}-{phase}"}, "spec": spec, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_one_that_goes_on_with_the_same_vm_is_seen(everywhere):
+    there = [of("db-1", "Running"), of("db-1", "Failed"), of("db-2", "Running"), of("db-1", "Pending", "x")]
+    found = going_on(Migrations(*there, everywhere=everywhere), ASKED)
+    assert [each.metadata.name for each in found] == ["db-1-Running"]
 
 
 @pytest.mark.parametrize(

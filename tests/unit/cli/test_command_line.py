@@ -3,12 +3,15 @@
 import re
 import runpy
 import xml.etree.ElementTree as ET
+from importlib.metadata import version
+from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import CliRunner
 from simulated_guests import ROOT
 
+from kubectl_vmferry import completion
 from kubectl_vmferry.completion import FILES, NO_FILES, for_kubectl
 from kubectl_vmferry.main import main
 
@@ -21,6 +24,23 @@ def test_every_command_has_help_with_its_own_name(name):
     done = CliRunner().invoke(main, [name, "--help"], prog_name="kubectl vmferry")
     assert done.exit_code == 0
     assert f"Usage: kubectl vmferry {name} " in done.output
+
+
+def test_it_tells_its_version():
+    done = CliRunner().invoke(main, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"kubectl vmferry, version {version('vmferry')}\n")
+
+
+@pytest.mark.parametrize("words", [[], ["policy"]])
+def test_the_list_of_commands_breaks_no_sentence_off(words):
+    assert "..." not in CliRunner().invoke(main, [*words, "--help"]).output.partition("Commands:")[2]
+
+
+def test_a_name_is_completed_once(monkeypatch):
+    moved = [{"metadata": {"name": name}, "spec": {"vm": "db-1"}} for name in ("a", "b")]
+    cluster = SimpleNamespace(migrations=lambda: moved)
+    monkeypatch.setattr(completion, "_cluster", lambda _: cluster)
+    assert for_kubectl(main, ["migrate", "d"]) == ["db-1", NO_FILES]
 
 
 def test_a_command_that_there_is_not_is_wrong_usage():
@@ -40,6 +60,19 @@ def test_a_defect_is_told_in_a_sentence_and_shown_only_when_asked(monkeypatch):
     assert "Error: unexpected RuntimeError: two lines; with VMFERRY_DEBUG=1 it shows where" in done.output
     monkeypatch.setenv("VMFERRY_DEBUG", "1")
     assert isinstance(CliRunner().invoke(main, ["broken"]).exception, RuntimeError)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, click.Abort])
+def test_ctrl_c_ends_every_command_alike_and_says_that_migrations_go_on(monkeypatch, raised):
+    @click.command()
+    def hangs():
+        raise raised
+
+    monkeypatch.setattr(type(main), "get_command", lambda *_: hangs)
+    done = CliRunner().invoke(main, ["hangs"])
+    assert done.exit_code == 130
+    assert "Aborted" not in done.output
+    assert done.output.splitlines()[-1].startswith("interrupted; migrations that run go on")
 
 
 @pytest.mark.parametrize(

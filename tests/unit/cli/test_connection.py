@@ -40,6 +40,7 @@ def told(error):
             NotFoundFailure,
             f"{WHAT}: the cluster does not know vmferry's API; install it: `kubectl apply -k crds`",
         ),
+        (refusal(404, 'namespaces "n" not found'), NotFoundFailure, "namespace n does not exist; look at -n"),
         (refusal(409, "already exists"), ConflictFailure, f"{WHAT}: already exists"),
         (
             refusal(401, "Unauthorized"),

@@ -79,6 +79,12 @@ def test_a_condition_means_something_in_words(given, good, text):
     assert (meant.good, meant.text) == (good, text)
 
 
+def test_after_the_end_nothing_is_said_of_what_does_not_stall():
+    calm = Condition.model_validate(condition("MigrationStalling", "False", message="falls by 5 % a pass"))
+    meant = meaning(calm, is_over=True)
+    assert (meant.good, meant.text, meant.message) == (None, "", "")
+
+
 def commands(shown):
     return [each.command.removeprefix("kubectl vmferry ") for each in choices(shown)]
 
@@ -146,6 +152,24 @@ def test_nothing_is_advised_where_a_person_must_look_first(reason):
     assert commands(failed) == [""]
 
 
+@pytest.mark.parametrize(
+    ("reason", "there", "advice"),
+    [
+        ("VMNotFound", "Running", "it is on node-b already"),
+        ("VMNotFound", "Absent", "see the names of nodes"),
+        ("NodeNotFound", "Absent", "see the names of nodes"),
+        ("VMNotRunning", "Absent", "start it on node-a and ask anew, if it is to run"),
+    ],
+)
+def test_what_would_fail_again_in_the_same_way_is_not_advised(reason, there, advice):
+    failed = running(
+        phase="Failed",
+        conditions=[condition("Stalled", reason=reason)],
+        target={"ready": False, "vm": {"state": there}},
+    )
+    assert [each.why for each in choices(failed)] == [advice, "forget it"]
+
+
 def test_an_exhausted_recovery_names_the_policy_to_raise():
     frozen = running(phase="Recovering", conditions=[condition("Stalled", reason="RecoveryExhausted")])
     assert commands(frozen)[0] == "kubectl edit migpol patient"
@@ -162,7 +186,7 @@ def test_the_whole_has_both_hosts_and_each_part():
         "Now",
         "Timeline",
         "1   12:00:01   29 s   runs",
-        "needed downtime from pass 2 to 6: 2.56s █▄ 1.28s",
+        "needed downtime from pass 2 to 6: 2.56s █▁ 1.28s",
         "node-a (source)",
         "carried out",
         "PreCopy, maxDowntime 100ms, at most 50 MiB/s, post-copy possible",

@@ -1,9 +1,12 @@
 """doctor: what is found, and its cure."""
 
 import copy
+import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,12 +14,15 @@ from cryptography.x509.oid import NameOID
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
 from kubectl_vmferry.cluster.certificates import tls_address
+from kubectl_vmferry.commands import doctor
 from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry, not_after
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
+from kubectl_vmferry.failures import Failure, NotFoundFailure
+from kubectl_vmferry.main import main
 from vmferry_api.crd.definitions import DEFINITIONS, custom_resource_definition
 
 
@@ -118,17 +124,22 @@ def test_an_operator_that_has_not_looked_at_what_is_there_is_an_error():
         Level.ERROR,
         "has not looked at default/db-1-to-node-b as they are now",
     )
-    assert operator([], [], [migration()], at(5)).level == Level.OK
-    assert operator([], [], [running()], at(60)).level == Level.OK
 
 
 def test_an_operator_with_a_lease_lives_as_that_says():
     assert operator([lease("vmferry-operator", 55)], [], [], at(60)).level == Level.OK
-    assert operator([lease("vmferry-operator", 5)], [], [], at(60)).level == Level.ERROR
+    assert operator([lease("vmferry-operator", 5)], [], [running()], at(60)).level == Level.ERROR
 
 
-def test_of_an_operator_that_had_nothing_to_see_nothing_is_known():
-    assert operator([], [], [], at(60)).level == Level.NOTE
+@pytest.mark.parametrize("there", [[], [running()]])
+def test_of_an_operator_without_a_lease_it_is_not_known_whether_it_runs(there):
+    found = operator([], [], there, at(60))
+    assert (found.level, "whether it runs is not known" in found.message) == (Level.NOTE, True)
+
+
+def test_what_is_too_new_to_have_been_looked_at_is_told():
+    found = operator([lease("vmferry-operator", 0)], [], [migration(), running()], at(5))
+    assert (found.level, "has not yet looked at 1 of 2 objects" in found.message) == (Level.OK, True), found
 
 
 HOST = {"ready": True, "libvirtVersion": "9.0.0", "qemuVersion": "7.2.0", "features": []}
@@ -261,3 +272,59 @@ def test_a_certificate_warns_before_it_ends():
 )
 def test_only_tls_has_certificates(uri, address):
     assert tls_address(uri, scheme="qemu+tls", port=16514) == address
+
+
+class ClusterOfOneNamespace:
+    """What somebody sees who may only read the migrations of one namespace."""
+
+    host = "http://127.0.0.1:1"
+    configuration = SimpleNamespace(cert_file=None)
+
+    def __init__(self, refusal):
+        self._refusal = refusal
+
+    def version(self):
+        return "v1.34.2"
+
+    def migrations(self, *, everywhere=False):
+        if everywhere:
+            raise self._refusal
+        return [
+            {
+                "metadata": {"name": "m", "namespace": "default", "generation": 1},
+                "spec": SPEC,
+                "status": RUNNING,
+            }
+        ]
+
+    def __getattr__(self, _):
+        def refused(*_):
+            raise self._refusal
+
+        return refused
+
+
+SPEC = {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"}
+
+
+def examined(monkeypatch, refusal):
+    monkeypatch.setattr(doctor, "connect", lambda _: None)
+    monkeypatch.setattr(doctor, "Cluster", lambda _: ClusterOfOneNamespace(refusal))
+    done = CliRunner().invoke(main, ["doctor", "-o", "json"])
+    return done.exit_code, {each["subject"]: each for each in json.loads(done.output)}
+
+
+def test_what_may_not_be_read_is_told_and_the_rest_is_looked_at(monkeypatch):
+    code, found = examined(monkeypatch, Failure("forbidden"))
+    for subject in ("CRDs", "policies", "agents"):
+        assert (found[subject]["level"], found[subject]["message"]) == (
+            "warning",
+            "can't be looked at: forbidden",
+        )
+    assert "node-a → node-b" in found
+    assert (found["operator"]["level"], code) == ("note", 0)
+
+
+def test_an_api_that_is_not_there_is_an_error(monkeypatch):
+    code, found = examined(monkeypatch, NotFoundFailure("the cluster does not know vmferry's API"))
+    assert (found["policies"]["level"], found["migrations"]["level"], code) == ("error", "error", 1)

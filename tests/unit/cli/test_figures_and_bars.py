@@ -84,3 +84,9 @@ def test_a_decade_is_a_third_of_the_scale():
 def test_a_curve_falls_as_its_values_do():
     assert curve([8, 4, 1]) == "█▄▁"
     assert curve([0, 0]) == "▁▁"
+
+
+def test_a_curve_shows_a_small_fall_as_one_and_fills_nothing_with_noise():
+    assert curve([1.33, 1.27, 1.21]) == "▄▂▁"
+    assert curve([1.0, 1.01, 1.0]) == "▁▁▁"
+    assert curve([2.0, 2.0]) == "▁▁"

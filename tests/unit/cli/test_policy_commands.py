@@ -48,6 +48,28 @@ def test_a_good_policy_is_ok_and_other_objects_are_passed_over(files):
     )
 
 
+def test_of_a_directory_all_manifests_are_looked_at_and_others_passed_over(files, tmp_path):
+    files(good=text())
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "bad.yml").write_text(text("Bad"))
+    (below / "broken.json").write_text("{kind: MigrationPolicy")
+    (below / "template.yaml").write_text("{{ range . }}")
+    (below / "notes.txt").write_text("[")
+    done = run("lint", "-o", "json", str(tmp_path))
+    levels = {each["file"].rpartition("/")[2]: each["level"] for each in json.loads(done.output)}
+    assert levels == {
+        "good.yaml": "ok",
+        "bad.yml": "error",
+        "broken.json": "error",
+        "template.yaml": "passed over",
+    }
+    assert done.exit_code == 1
+    empty = below / "empty"
+    empty.mkdir()
+    assert "there is no .json, .yaml, .yml in it" in run("lint", str(empty)).output
+
+
 def test_all_that_is_wrong_is_told_at_once(files):
     bad = text(name="Bad", maxDowntime="soon", priority="1", steps=[{"after": {"passes": 1}}]).replace(
         "spec:", "spce: {}\nspec:"
@@ -190,6 +212,13 @@ def test_nothing_differs_from_itself(files):
     (name,) = files(same=text(**OLD))
     done = run("diff", name, name, "--offline")
     assert (done.exit_code, done.output) == (0, "nothing differs\n")
+
+
+def test_a_file_that_can_not_be_used_is_no_difference(files, tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (good, bad) = files(good=text(), bad="a: [")
+    for new in ("none.yaml", bad, "binary"):
+        assert run("diff", "--offline", good, new).exit_code == 2
 
 
 def test_new_and_removed_policies_are_told(files):

@@ -1,7 +1,5 @@
 """Policies from files: what is taken, what they are called, and what is refused in which words."""
 
-from datetime import date
-
 import pytest
 import yaml
 from hypothesis import given
@@ -51,7 +49,9 @@ def test_policies_are_called_by_name_and_two_versions_of_one_by_their_files_too(
         ("- 1", "f: there is no MigrationPolicy of vmferry.io/v1alpha1 in it"),
         ("kind: List\nitems: 7", "f: there is no MigrationPolicy of vmferry.io/v1alpha1 in it"),
         ("a: [", "f: not YAML: "),
-        ("a: 2026-99-99", "f: not YAML: "),
+        ("a: !!timestamp 2026-99-99", "f: not YAML: "),
+        ("a: !!int x", "f: not YAML: "),
+        ("a: 2026-99-99", "f: there is no MigrationPolicy"),
         ("[" * 1000, "f: not YAML: "),
         ("\0", "f: not YAML: "),
         (text(None), "f: a MigrationPolicy needs metadata.name"),
@@ -77,10 +77,16 @@ def test_policies_are_called_by_name_and_two_versions_of_one_by_their_files_too(
             "f: p: spec: steps, objective and agentDowntimeRamp exclude each other",
         ),
         (text(agentDowntimeRamp={"max": "1s", "steps": 1}), "f: p: spec.agentDowntimeRamp.steps: "),
+        (
+            text().replace("name: p", "name: p\n  labels: {x y: z}"),
+            "f: p: metadata.labels: 'x y' can't be a key",
+        ),
+        (text() + "status: {foo: 1}", "f: p: status.foo: there is no such field"),
+        (text().replace("name: p", "name: p\n  lables: {}"), "did you mean labels?"),
         (text(max_downtime="1s"), "f: p: spec.max_downtime: Extra inputs are not permitted"),
         (text(priority="5"), "f: p: spec.priority: Input should be a valid integer"),
         (text(globalDefault="yes"), "f: p: spec.globalDefault: Input should be a valid boolean"),
-        (text(description=[{date(2026, 1, 1): 1}]), "f: p: not JSON: "),
+        (text(description=[{b"x": 1}]), "f: p: not JSON: "),
         (
             text(maxDowntime="2001s"),
             "f: p: spec.maxDowntime: maxDowntime must be a duration such as 100ms, from 1ms to 2000s",
@@ -121,3 +127,13 @@ def test_a_spec_that_is_no_object_is_refused(spec):
 def test_whatever_stands_in_a_file_it_is_read_or_refused(given):
     with pytest.raises(PolicyFileError):
         read_policies([("f", given)])
+
+
+@pytest.mark.parametrize("number", ["1e2", "100.0", "0o144", "0x64", "1_00"])
+def test_a_whole_number_is_read_however_it_is_written(number):
+    (read,) = read_policies([("f", text().replace("spec: {}", f"spec: {{priority: {number}}}"))])
+    assert read.policy.spec.priority == 100
+
+
+def test_a_policy_whose_name_is_generated_is_read():
+    assert labels(("f", text().replace("name: p", "generateName: p-"))) == ["p-"]

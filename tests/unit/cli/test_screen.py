@@ -47,7 +47,7 @@ def test_one_that_runs_shows_bars_downtimes_what_comes_next_and_the_forecast():
     for part in (
         "default/db-1-to-node-b  db-1: node-a → node-b  Running  stalling for 3 s  by patient",
         "█ ",
-        " 62 %  pass 6, sent 400 MiB at 50 MiB/s, guest writes 51 MiB/s",
+        " 62 %  pass 6, sent 400 MiB at 50 MiB/s, guest dirties 51 MiB/s anew",
         "┃",
         "needed 1.28s, granted 100ms",
         "next     abort in 3 s",
@@ -129,6 +129,22 @@ def test_a_ladder_that_is_used_up_is_told():
         ({"converges": True, "why": "falls"}, "ends by itself (falls)"),
         ({"converges": True, "completion": told(20), "why": "falls"}, "ends in about 8 s (falls)"),
         ({"converges": True, "completion": told(12), "why": "falls"}, "ends any moment (falls)"),
+        (
+            {
+                "converges": False,
+                "floor": "1.2s",
+                "why": "needs 1.26s, +1.5% a pass over 5 passes; granted 1s",
+            },
+            "does not end by itself: it tends to a stop of 1.2s (needs 1.26s; granted 1s)",
+        ),
+        (
+            {
+                "converges": False,
+                "floor": "1.2s",
+                "why": "-1.5% a pass over 5 passes; granted 1s",
+            },
+            "does not end by itself: it tends to a stop of 1.2s (-1.5% a pass over 5 passes; granted 1s)",
+        ),
         (None, ""),
     ],
 )

@@ -4,11 +4,14 @@ import json
 
 import click
 import pytest
+from click.testing import CliRunner
 from migrations_shown import RUNNING, condition
 
 from kubectl_vmferry.cluster.following import Seen
+from kubectl_vmferry.commands import migrate
 from kubectl_vmferry.commands.following import exit_code, follow
 from kubectl_vmferry.failures import Failure
+from kubectl_vmferry.main import main
 
 
 class Cluster:
@@ -85,3 +88,40 @@ def test_ctrl_c_says_how_to_look_again_and_how_to_end_it(capsys):
     said = capsys.readouterr().err
     assert "default/m goes on without this command" in said
     assert "kubectl vmferry cancel -n default m" in said
+
+
+def test_ctrl_c_before_anything_was_seen_says_that_migrations_go_on(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(click.exceptions.Exit) as left:
+        follow(Cluster(), interrupted(), until_over=True)
+    assert left.value.exit_code == 130
+    assert "migrations that run go on" in capsys.readouterr().err
+
+
+class Asked(Cluster):
+    """Takes a migration that is asked for."""
+
+    def nodes(self):
+        return ["node-a", "node-b"]
+
+    def create_migration(self, body, **_):
+        return GOES
+
+    def migrations(self, **_):
+        return [GOES]
+
+
+@pytest.mark.parametrize("last", [Seen(objects={"m": DONE}, changed="m"), Seen(objects={}, removed=DONE)])
+def test_who_waits_for_json_gets_the_object_once_as_it_is_at_the_end(monkeypatch, last):
+    monkeypatch.setattr(migrate, "connect", lambda _: None)
+    monkeypatch.setattr(migrate, "Cluster", lambda _: Asked())
+    monkeypatch.setattr(migrate, "Following", lambda *_, **__: [Seen(objects={"m": GOES}, changed="m"), last])
+    words = ["migrate", "db-1", "--from", "node-a", "--to", "node-b", "--wait", "-o", "json"]
+    done = CliRunner().invoke(main, words)
+    assert json.loads(done.stdout)["status"]["phase"] == "Succeeded"
+    assert "default/m  Running: db-1 is moving to node-b" in done.stderr
+    assert "warning: default/m (Running) migrates db-1 from node-a to node-b already" in done.stderr
+    assert done.exit_code == 0
