@@ -4,7 +4,7 @@ from vmferry_agent.configuration import Configuration
 from vmferry_kube.logs import LogFormat
 
 
-def configuration(uri: str = "qemu:///system") -> Configuration:
+def configuration(uri: str = "qemu:///system", *, namespace: str = "vmferry-system") -> Configuration:
     """One whose daemon other hosts reach as the agent does."""
     return Configuration(
         node="node-a",
@@ -13,7 +13,7 @@ def configuration(uri: str = "qemu:///system") -> Configuration:
         migration_uri=None,
         tls_destination=None,
         measure_dirty_rate=True,
-        namespace="vmferry-system",
+        namespace=namespace,
         health_address="127.0.0.1",
         health_port=None,
         record_traces=None,

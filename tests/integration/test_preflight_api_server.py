@@ -5,7 +5,7 @@ import pytest
 from agent_configurations import configuration
 from vmferry_agent import preflight
 from vmferry_agent.decisions.preflight import Level
-from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR
+from vmferry_lab.controlplane.control_plane import AGENT
 from vmferry_lab.ports import free_ports
 
 
@@ -13,9 +13,9 @@ from vmferry_lab.ports import free_ports
 def found(monkeypatch):
     """What is found with a kubeconfig."""
 
-    async def look(kubeconfig):
+    async def look(kubeconfig, **given):
         monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
-        return [(each.level, each.what) for each in await preflight.check_api_server(configuration())]
+        return [(each.level, each.what) for each in await preflight.check_api_server(configuration(**given))]
 
     return look
 
@@ -26,8 +26,10 @@ async def test_an_agent_has_what_it_needs(found, control_plane):
     ]
 
 
-async def test_another_account_lacks_the_lease(found, control_plane):
-    assert await found(control_plane.kubeconfig(OPERATOR)) == [(Level.WARNING, "no right to keep its Lease")]
+async def test_in_another_namespace_it_lacks_the_lease(found, control_plane):
+    assert await found(control_plane.kubeconfig(AGENT), namespace="default") == [
+        (Level.WARNING, "no right to keep its Lease")
+    ]
 
 
 async def test_a_stranger_is_refused_and_an_api_server_that_is_away_is_another_thing(
