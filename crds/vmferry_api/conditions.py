@@ -36,6 +36,8 @@ class ConditionType(StrEnum):
 
 RECOVERY_EXHAUSTED = "RecoveryExhausted"
 """The reason of PostCopyInterrupted once nothing more is tried."""
+LINK_SILENT = "LinkSilent"
+"""The reason of MigrationStalling, or of PostCopyInterrupted, where nothing flows and no host has noticed."""
 
 # Reasons of Reconciling and Stalled that more than one place knows.
 MIGRATING = "Migrating"
@@ -46,6 +48,8 @@ RETRY_BACKOFF = "RetryBackoff"
 """A try has failed, and the next one is not due yet."""
 AGENT_SILENT = "AgentSilent"
 """An agent owes a report, and none comes."""
+HYPERVISOR_UNREACHABLE = "HypervisorUnreachable"
+"""An agent says that its libvirt can't be asked."""
 VM_FROZEN = "VMFrozen"
 """Half of a VM is left, and nothing that could send it the rest."""
 

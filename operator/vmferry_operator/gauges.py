@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from vmferry_api.conditions import QUEUED, RECOVERY_EXHAUSTED, Status
+from vmferry_api.conditions import LINK_SILENT, QUEUED, RECOVERY_EXHAUSTED, Status
 from vmferry_api.migrations import Phase
 from vmferry_kube.metrics import Registry
 from vmferry_operator.decisions.prospects import Expected
@@ -15,7 +15,7 @@ from vmferry_operator.decisions.select import BUILT_IN
 from vmferry_operator.standing import NEEDS_PERSON, NO_POLICY, Standing
 
 _LIVE = [phase for phase in Phase if not phase.terminal]
-_INTERRUPTED = ("LinkSilent", "LinkLost", RECOVERY_EXHAUSTED)
+_INTERRUPTED = (LINK_SILENT, "LinkLost", RECOVERY_EXHAUSTED)
 """The agent's reasons with which PostCopyInterrupted is True."""
 _FULL = ("perCluster", "outgoingPerNode", "incomingPerNode", "vm")
 """What status.queue.waitingFor can be."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vmferry_api.conditions import Condition, ConditionType, Status
+from vmferry_api.conditions import AGENT_SILENT, HYPERVISOR_UNREACHABLE, Condition, ConditionType, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ _BAD_IF_TRUE = {
 }
 _NEUTRAL = {ConditionType.RUNNING, ConditionType.RECONCILING}
 _ATTENTION = {
-    "AgentSilent": "an agent does not report",
-    "HypervisorUnreachable": "the agent does not reach its libvirt",
+    AGENT_SILENT: "an agent does not report",
+    HYPERVISOR_UNREACHABLE: "the agent does not reach its libvirt",
 }
 """Reasons that tell more than their condition does."""
 

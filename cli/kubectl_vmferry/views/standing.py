@@ -3,7 +3,14 @@
 from datetime import datetime
 
 from kubectl_vmferry.views.figures import downtime, seconds
-from vmferry_api.conditions import ConditionType, Status, find_condition, true_since
+from vmferry_api.conditions import (
+    AGENT_SILENT,
+    HYPERVISOR_UNREACHABLE,
+    ConditionType,
+    Status,
+    find_condition,
+    true_since,
+)
 from vmferry_api.migrations import Phase, VMMigration
 
 STYLES = {
@@ -15,7 +22,7 @@ STYLES = {
     Phase.FAILED: "bold red",
     Phase.CANCELLED: "yellow",
 }
-SOMEBODY_IS_AWAY = {"AgentSilent", "HypervisorUnreachable"}
+SOMEBODY_IS_AWAY = {AGENT_SILENT, HYPERVISOR_UNREACHABLE}
 """The reasons why nothing is heard of it."""
 NOT_SEEN = "not seen yet by the operator"
 _TELLS = (ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.COMPLETE)

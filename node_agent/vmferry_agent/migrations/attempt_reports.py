@@ -6,8 +6,8 @@ from vmferry_agent.decisions.convergence import Convergence
 from vmferry_agent.decisions.figures import progress, worth_telling
 from vmferry_agent.decisions.recovery import SILENT, Flow
 from vmferry_agent.hypervisor.port import Domain, Sample
-from vmferry_agent.migrations.source_status import GIVING_UP, LINK_SILENT, SourceStatus
-from vmferry_api.conditions import RECOVERY_EXHAUSTED, ConditionType, Status
+from vmferry_agent.migrations.source_status import GIVING_UP, SourceStatus
+from vmferry_api.conditions import LINK_SILENT, RECOVERY_EXHAUSTED, ConditionType, Status
 from vmferry_api.durations import format_duration
 from vmferry_api.quantities import format_quantity, rounded
 
@@ -15,7 +15,7 @@ _APART = "the VM's halves are apart: do not start it anywhere"
 _DAEMONS_APART = (
     "the two libvirt daemons have lost each other, but memory follows all the same; it is waited for"
 )
-_LINK_SILENT = (
+_NOTHING_FLOWS = (
     f"nothing has flowed for {format_duration(SILENT)}, and no host has noticed: the link is cut or blocked, and "
     f"the guest stands still where it needs a page. It goes on by itself soon after the link is back; {_APART}"
 )
@@ -29,7 +29,7 @@ _EXHAUSTED = (
 _INTERRUPTED = {
     Flow.FLOWS: (Status.FALSE, "PostCopy", "memory follows"),
     Flow.APART: (Status.FALSE, "DaemonsApart", _DAEMONS_APART),
-    Flow.SILENT: (Status.TRUE, "LinkSilent", _LINK_SILENT),
+    Flow.SILENT: (Status.TRUE, LINK_SILENT, _NOTHING_FLOWS),
     Flow.BROKEN: (Status.TRUE, "LinkLost", _LINK_LOST),
 }
 

@@ -8,7 +8,14 @@ from vmferry_agent.decisions.outcome import Ended
 from vmferry_agent.decisions.recovery import stood_still
 from vmferry_agent.hypervisor.port import CompletedJob, Domain, HostFacts
 from vmferry_agent.migrations.vm_reports import vm_report
-from vmferry_api.conditions import ConditionType, Status, condition, find_condition, true_since
+from vmferry_api.conditions import (
+    LINK_SILENT,
+    ConditionType,
+    Status,
+    condition,
+    find_condition,
+    true_since,
+)
 from vmferry_api.migrations import (
     Applied,
     ApplyError,
@@ -33,8 +40,6 @@ CONDITIONS = (
     ConditionType.MIGRATION_STALLING,
     ConditionType.POST_COPY_INTERRUPTED,
 )
-LINK_SILENT = "LinkSilent"
-"""The reason of MigrationStalling where nothing flows."""
 GIVING_UP = "GivingUp"
 """The reason of the condition Running while the agent aborts of its own accord."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vmferry_api.conditions import (
+    HYPERVISOR_UNREACHABLE,
     MIGRATING,
     RECOVERY_EXHAUSTED,
     VM_FROZEN,
@@ -22,7 +23,6 @@ from vmferry_api.migrations import (
 )
 from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
 from vmferry_operator.decisions.presence import Presence, presence
-from vmferry_operator.decisions.ready import UNREACHABLE
 from vmferry_operator.decisions.situations import in_post_copy
 
 RAN_ON_AFTER_SWITCH_OVER = "MigrationCanceled"
@@ -99,7 +99,7 @@ def _running(migration: VMMigration) -> Conclusion:
             return _interrupted(migration, interruption)
         return Conclusion(
             phase=Phase.POST_COPY,
-            reason=UNREACHABLE if blind else "PostCopy",
+            reason=HYPERVISOR_UNREACHABLE if blind else "PostCopy",
             message=message + blind,
             awaits=SOURCE_AGENT,
             has_said_why=bool(blind),
@@ -110,7 +110,7 @@ def _running(migration: VMMigration) -> Conclusion:
         message = f"waiting for the agent of {migration.spec.source_node} to abort: {cancelled_by(migration)}"
     return Conclusion(
         phase=Phase.RUNNING,
-        reason=UNREACHABLE if blind else MIGRATING,
+        reason=HYPERVISOR_UNREACHABLE if blind else MIGRATING,
         message=message + blind,
         awaits=SOURCE_AGENT,
         has_said_why=bool(blind),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from vmferry_api import FINALIZER
 from vmferry_api.conditions import (
     AGENT_SILENT,
+    HYPERVISOR_UNREACHABLE,
     QUEUED,
     RETRY_BACKOFF,
     Condition,
@@ -45,7 +46,6 @@ from vmferry_operator.decisions.one_word import in_one_word
 from vmferry_operator.decisions.plan import begin, plan
 from vmferry_operator.decisions.ready import (
     SILENCE,
-    UNREACHABLE,
     Obstacle,
     bounded,
     not_begun,
@@ -316,7 +316,7 @@ class _Reconcile:
         self._tell_target(found)
         if found is not None and not found.of_target and not found.final:
             self._set(ConditionType.ACCEPTED, Status.UNKNOWN, found.reason, found.message)
-        told = found is not None and (found.final or found.reason == UNREACHABLE)
+        told = found is not None and (found.final or found.reason == HYPERVISOR_UNREACHABLE)
         if self._old.desired is None or failed is not None or told:
             return found
         return not_begun(self._migration, self._old.desired, now=self._now)

@@ -4,13 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from vmferry_api.conditions import AGENT_SILENT, ConditionType, Status, find_condition
+from vmferry_api.conditions import AGENT_SILENT, HYPERVISOR_UNREACHABLE, ConditionType, Status, find_condition
 from vmferry_api.migrations import Desired, SourceReport, TargetReport, VMMigration, VMState
 
 SILENCE = timedelta(seconds=10)
 """So long an agent may take to answer before it is called silent."""
-UNREACHABLE = "HypervisorUnreachable"
-"""The reason where an agent lives and its libvirt does not answer."""
 START_TIMEOUT = timedelta(minutes=15)
 """So long a migration may wait for its hosts before it fails (KubeVirt's bound for pending targets)."""
 
@@ -134,7 +132,9 @@ def _target_obstacle(migration: VMMigration, *, now: datetime) -> Obstacle | Non
 
 
 def _unreachable(node: str, report: SourceReport | TargetReport, *, of_target: bool = False) -> Obstacle:
-    return Obstacle(reason=UNREACHABLE, message=f"{node} says: {report.message}", of_target=of_target)
+    return Obstacle(
+        reason=HYPERVISOR_UNREACHABLE, message=f"{node} says: {report.message}", of_target=of_target
+    )
 
 
 def _no_answer(migration: VMMigration, node: str, *, of_target: bool, now: datetime) -> Obstacle:
