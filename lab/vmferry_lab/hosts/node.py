@@ -71,13 +71,12 @@ class NodeHost(Faults, Host):
     @property
     @override
     def connect_uri(self) -> str:
-        return f"qemu+tcp://{self.network.data_address(self.name)}/system"
+        return f"qemu+tls://{self.network.data_address(self.name)}/system"
 
     @property
-    def tls_connect_uri(self) -> str:
-        """As `connect_uri`, encrypted; each node has the certificates for it."""
-        certificates = node_files.CERTIFICATES
-        return f"qemu+tls://{self.network.data_address(self.name)}/system?pkipath={certificates}"
+    def plain_connect_uri(self) -> str:
+        """As `connect_uri`, not encrypted."""
+        return f"qemu+tcp://{self.network.data_address(self.name)}/system"
 
     @property
     @override
@@ -93,6 +92,11 @@ class NodeHost(Faults, Host):
     @override
     def log(self) -> Path:
         return self._directory / "log" / "libvirtd.log"
+
+    @property
+    def certificates(self) -> Path:
+        """Its /etc/pki as seen from here."""
+        return self._directory / node_files.CERTIFICATES.name
 
     @property
     @override
@@ -237,7 +241,7 @@ def new_nodes(lab: Path, names: Sequence[str], rate: int | None = None) -> list[
 def _prepare(directory: Path, network: Network, name: str, authority: Authority) -> None:
     address = network.data_address(name)
     shutil.rmtree(directory, ignore_errors=True)  # of a lab that has ended without `down`
-    for each in ("etc/pki", "etc/storage/autostart", "lib/images", "cache", "log"):
+    for each in ("etc/storage/autostart", "lib/images", "cache", "log"):
         (directory / each).mkdir(parents=True)
     (directory / "hosts").write_text(
         node_files.hosts_file({node: network.data_address(node) for node in network.nodes})
@@ -249,9 +253,12 @@ def _prepare(directory: Path, network: Network, name: str, authority: Authority)
     (etc / pool).write_text(node_files.pool_xml())
     (etc / "storage" / "autostart" / pool.name).symlink_to(node_files.CONFIGURATION / pool)
     own = authority.for_host(name, [str(address)])
-    files = {"ca": authority.files.certificate, "certificate": own.certificate, "key": own.key}
-    for file, which in node_files.certificate_names().items():
-        shutil.copy(files[which], etc / "pki" / file)
+    node_files.install_certificates(
+        directory / node_files.CERTIFICATES.name,
+        authorities=authority.files.certificate.read_bytes(),
+        certificate=own.certificate.read_bytes(),
+        key=own.key.read_bytes(),
+    )
 
 
 def _seen_from_here(process: psutil.Process, path: Path) -> Path:

@@ -21,6 +21,8 @@ mount --bind /run/lab "$lab" # it may lie below one of these
 for pair in etc:/etc lib:/var/lib cache:/var/cache log:/var/log; do
   mount --bind "$own/${pair%%:*}" "${pair#*:}/libvirt"
 done
+mkdir -p /etc/pki
+mount --bind "$own/pki" /etc/pki
 rm -f /etc/hosts /etc/resolv.conf
 cp "$own/hosts" /etc/hosts
 : >/etc/resolv.conf
