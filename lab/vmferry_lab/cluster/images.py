@@ -60,7 +60,7 @@ def cached_root(archives: Sequence[Path], binaries: ClusterBinaries, say: Say) -
     Raises:
         LabError: An image is none.
     """
-    cache = cache_directory() / "images"
+    cache = cache_directory() / "node-images"
     with one_filler(cache, "imports images", say), tempfile.TemporaryDirectory() as scratch:
         pause = Path(scratch) / "pause.tar"
         write_pause_archive(binaries.pause, pause)
@@ -71,8 +71,10 @@ def cached_root(archives: Sequence[Path], binaries: ClusterBinaries, say: Say) -
             shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
             _import([pause, *archives], building, Path(scratch), binaries)
             building.rename(root)
-            say(f"imported {', '.join(each.stem for each in archives) or 'no images'} in "
-                f"{time.monotonic() - began:.1f} s")
+            say(
+                f"imported {', '.join(each.stem for each in archives) or 'no images'} in "
+                f"{time.monotonic() - began:.1f} s"
+            )
         root.touch()  # the time of its last use
         _forget_old(cache)
         return root
@@ -135,8 +137,11 @@ def _containerd(root: Path, scratch: Path, binaries: ClusterBinaries) -> Iterato
             stderr=subprocess.STDOUT,
         )
     try:
-        until("a containerd to import images", lambda: daemon.poll() is not None or socket.is_socket(),
-              timeout=_START_TIMEOUT)
+        until(
+            "a containerd to import images",
+            lambda: daemon.poll() is not None or socket.is_socket(),
+            timeout=_START_TIMEOUT,
+        )
         yield [str(binaries.ctr), "--address", str(socket)]
     finally:
         daemon.terminate()

@@ -91,6 +91,11 @@ class ControlPlane:
         """Those of its servers, in the order in which they start."""
         return list(json.loads(self._record.read_text())["commands"])
 
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that all of its clients and servers have theirs from."""
+        return self._certificates / "ca.crt"
+
     def log(self, name: str) -> Path:
         """The log of one of its servers."""
         return self.lab / "logs" / f"{name}.log"
@@ -192,7 +197,8 @@ class ControlPlane:
             )
 
     def _wait_ready(self, url: str) -> None:
-        context = ssl.create_default_context(cafile=str(self._certificates / "ca.crt"))
+        context = ssl.create_default_context(cafile=str(self.authority))
+
         def ready() -> bool:
             running = processes.components_of(self.lab)
             for name in _SERVERS:
