@@ -349,6 +349,8 @@ class Lab:
         if hosts and pods is None:  # where there are kubelets, these make them
             nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.name}} for host in hosts]
             self.kubectl.apply(*nodes)
+        if pods is None:
+            self.control_plane.admit([host.name for host in hosts])
         self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
         self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "policies"))
 
