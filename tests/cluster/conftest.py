@@ -5,10 +5,10 @@ from itertools import count
 from typing import Any
 
 import pytest
+from asked_migration import PATIENCE, ask, create_policy
 from kubernetes import client, config
 from moving_guest import HOPELESS, MovingGuest
 
-from asked_migration import PATIENCE, ask, create_policy
 from vmferry_api import GROUP, VERSION
 from vmferry_lab.cluster.cluster import Cluster
 from vmferry_lab.guests.guest import Guest

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asked_migration import PATIENCE, Migration
+
 from vmferry_api.migrations import Phase, VMMigration
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.lab import Lab

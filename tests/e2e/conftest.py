@@ -5,9 +5,9 @@ from itertools import count
 from typing import Any
 
 import pytest
+from asked_migration import PATIENCE, Migration, ask, create_policy
 from kubernetes import client, config
 
-from asked_migration import PATIENCE, Migration, ask, create_policy
 from vmferry_api import GROUP, VERSION
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.lab import Lab
