@@ -8,6 +8,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/* /var/lib/dpkg/*-old \
  && find /usr -name __pycache__ -prune -exec rm -rf {} + \
  && PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.13
+# libvirt's client and Python look up the name of whom they run as
+RUN echo vmferry:x:65532:65532::/nonexistent:/usr/sbin/nologin >>/etc/passwd && echo vmferry:x:65532: >>/etc/group
 ENV PYTHONDONTWRITEBYTECODE=1 PATH=/opt/vmferry/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 
