@@ -15,10 +15,10 @@ ENV PYTHONDONTWRITEBYTECODE=1 PATH=/opt/vmferry/bin:/usr/local/sbin:/usr/local/b
 
 FROM python AS builder
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-pip
-ENV PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_COMPILE=1
-# Bytecode that depends on nothing but the source, so that it is the same in each build and holds whatever the files' times are. The
-# client's 1,500 models, each used alone, are left as source: with them the images were 50 MB larger.
-ENV COMPILE="env PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash -x kubernetes/(aio/)?client/models"
+ENV PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# Bytecode that depends on the source alone, so that each build has the same and no file's time counts. Of the Kubernetes client that
+# does not know asyncio, which comes with the one that does, none: 20 MB that nobody would load.
+ENV COMPILE="env PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash -x /kubernetes/client/(models|api)/"
 WORKDIR /build
 COPY requirements-build.txt .
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
@@ -26,12 +26,14 @@ RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
  && pip --python /opt/build/bin/python install --require-hashes -r requirements-build.txt
 
 
-# What the operator needs of others, as its lock has it.
+# What the operator needs of others, as its lock has it; what has been downloaded is noted for the bill of materials.
 FROM builder AS operator-dependencies
 COPY requirements-operator.txt .
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
-    pip --python /opt/vmferry/bin/python install --require-hashes --no-deps -r requirements-operator.txt \
- && find /opt/vmferry/bin -type f -delete && $COMPILE /opt/vmferry
+    pip --python /opt/build/bin/python download --require-hashes --no-deps --dest artifacts -r requirements-operator.txt \
+ && pip --python /opt/vmferry/bin/python install --no-index --no-deps --no-compile artifacts/* \
+ && find /opt/vmferry/bin -type f -delete && $COMPILE /opt/vmferry \
+ && (cd artifacts && sha256sum *) > /opt/vmferry/artifacts.sha256
 
 # What is vmferry's own: only the packages that are copied here get into the wheel.
 FROM operator-dependencies AS operator-package
@@ -40,7 +42,7 @@ COPY crds/vmferry_api crds/vmferry_api
 COPY kube/vmferry_kube kube/vmferry_kube
 COPY operator/vmferry_operator operator/vmferry_operator
 RUN pip --python /opt/build/bin/python wheel --no-index --no-build-isolation --no-deps --wheel-dir . . \
- && pip --python /opt/vmferry/bin/python install --no-index --no-deps --prefix /package vmferry-*.whl \
+ && pip --python /opt/vmferry/bin/python install --no-index --no-deps --no-compile --prefix /package vmferry-*.whl \
  && find /package/bin -type f ! -name vmferry-operator -delete \
  && $COMPILE /package
 
@@ -64,9 +66,11 @@ FROM builder AS agent-dependencies
 RUN DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev libvirt-dev pkg-config python3-dev
 COPY requirements-agent.txt .
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
-    CFLAGS=-g0 pip --python /opt/build/bin/python wheel --require-hashes --no-build-isolation --no-deps --wheel-dir wheels -r requirements-agent.txt \
- && pip --python /opt/vmferry/bin/python install --no-index --no-deps wheels/*.whl \
- && find /opt/vmferry/bin -type f -delete && $COMPILE /opt/vmferry
+    pip --python /opt/build/bin/python download --require-hashes --no-deps --no-build-isolation --dest artifacts -r requirements-agent.txt \
+ && CFLAGS=-g0 pip --python /opt/build/bin/python wheel --no-index --no-build-isolation --no-deps --wheel-dir wheels artifacts/* \
+ && pip --python /opt/vmferry/bin/python install --no-index --no-deps --no-compile wheels/* \
+ && find /opt/vmferry/bin -type f -delete && $COMPILE /opt/vmferry \
+ && (cd artifacts && sha256sum *) > /opt/vmferry/artifacts.sha256
 
 FROM agent-dependencies AS agent-package
 COPY pyproject.toml README.md LICENSE ./
@@ -74,7 +78,7 @@ COPY crds/vmferry_api crds/vmferry_api
 COPY kube/vmferry_kube kube/vmferry_kube
 COPY node_agent/vmferry_agent node_agent/vmferry_agent
 RUN pip --python /opt/build/bin/python wheel --no-index --no-build-isolation --no-deps --wheel-dir . . \
- && pip --python /opt/vmferry/bin/python install --no-index --no-deps --prefix /package vmferry-*.whl \
+ && pip --python /opt/vmferry/bin/python install --no-index --no-deps --no-compile --prefix /package vmferry-*.whl \
  && find /package/bin -type f ! -name vmferry-agent -delete \
  && $COMPILE /package
 
