@@ -80,7 +80,9 @@ class ControlPlane:
 
     @property
     def names(self) -> list[str]:
-        """Those of its servers, in the order in which they start."""
+        """Those of its servers, in the order in which they start; none before it has been started once."""
+        if not self._record.exists():
+            return []
         return list(json.loads(self._record.read_text())["commands"])
 
     @property
