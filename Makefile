@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds docs pictures lock images bench setup clean
+.PHONY: demo test lint crds docs pictures lock images release bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -40,6 +40,9 @@ LOCK := --quiet --upgrade --generate-hashes --universal --no-header --no-annotat
 
 images: $(READY)  ## the container images of operator and agent, in dist/images; FRESH=1: with Debian's packages as they are now
 	$(BIN)/python -m vmferry_lab.images
+
+release: images  ## wheel, chart, manifests and bills of materials of this commit, in dist/release
+	$(BIN)/python -m vmferry_lab.release
 
 bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
