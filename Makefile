@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds chart docs pictures lock bench setup clean
+.PHONY: demo test lint crds chart docs pictures lock images bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -39,7 +39,12 @@ pictures: $(READY)  ## draw docs/pictures anew from what was recorded
 lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	printf 'hatchling\nsetuptools\n' | $(BIN)/uv pip compile $(LOCK) - -o requirements-build.txt
 	$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) --extra operator pyproject.toml -c requirements.txt -o requirements-operator.txt
+	$(BIN)/uv pip compile $(LOCK) --extra agent pyproject.toml -c requirements.txt -o requirements-agent.txt
 LOCK := --quiet --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11
+
+images: $(READY)  ## the container images of operator and agent, in dist/images; FRESH=1: with Debian's packages as they are now
+	$(BIN)/python -m vmferry_lab.images
 
 bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py

@@ -14,7 +14,7 @@ import click
 import libvirt
 
 from vmferry_api.quantities import format_quantity
-from vmferry_lab import host_commands
+from vmferry_lab import cluster_commands, host_commands
 from vmferry_lab.controlplane.binaries import find_or_build
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.demo.run import run as run_demo
@@ -52,7 +52,7 @@ def main(context: click.Context, directory: Path | None) -> None:
     "kind",
     type=click.Choice([str(each) for each in HostsKind]),
     help="node: each a machine of its own, with links that can be cut (root); session: daemons that meet on "
-    "loopback.  [default: node where it can be had]",
+    "loopback; cluster: nodes that run pods (see `cluster up`).  [default: node where it can be had]",
 )
 @click.option(
     "--link",
@@ -178,6 +178,7 @@ def stop(lab: Lab, component: str, *, kill: bool) -> None:
 
 
 main.add_command(host_commands.host)
+main.add_command(cluster_commands.cluster)
 
 
 @main.group(cls=LabCommand)

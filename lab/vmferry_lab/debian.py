@@ -64,5 +64,6 @@ def _run(package: str, command: list[str], directory: Path) -> None:
     except (subprocess.SubprocessError, OSError) as error:
         said = " ".join((getattr(error, "stderr", None) or str(error)).split())[-500:]
         raise LabError(
-            f"can't get the Debian package {package}: {said}; run `apt-get update` as root if apt knows no such package"
+            f"can't get the Debian package {package}: {said}; run `apt-get update` as root if apt knows no such "
+            "package"
         ) from error

@@ -34,6 +34,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @click.group()
+@click.version_option(package_name="vmferry", prog_name="vmferry-agent")
 def main() -> None:
     """Carry out the live migrations from and to one node."""
 

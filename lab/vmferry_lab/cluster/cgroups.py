@@ -53,8 +53,10 @@ def check_possible(root: Path = ROOT) -> None:
     found = set(unified.read_text().split()) if unified.exists() else {each.name for each in root.glob("*")}
     if missing := sorted(_NEEDED - found):
         raise LabError(f"{root} has no controller {' nor '.join(missing)}, which a kubelet needs")
-    if unified.exists() and not _NEEDED <= set((root / "cgroup.subtree_control").read_text().split()):
-        raise LabError(f"{unified.parent}/cgroup.subtree_control does not hand {', '.join(sorted(_NEEDED))} on")
+    if unified.exists() and not set((root / "cgroup.subtree_control").read_text().split()) >= _NEEDED:
+        raise LabError(
+            f"{unified.parent}/cgroup.subtree_control does not hand {', '.join(sorted(_NEEDED))} on"
+        )
     if not os.access(root / ("" if unified.exists() else "memory"), os.W_OK):
         raise LabError(f"{root} can't be written")
 
@@ -63,7 +65,9 @@ def _hierarchies() -> list[Path]:
     """Version 1 has several, version 2 one; a link such as cpu is a second name of one."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
-    return [each for each in sorted(ROOT.iterdir()) if not each.is_symlink() and (each / "cgroup.procs").exists()]
+    return [
+        each for each in sorted(ROOT.iterdir()) if not each.is_symlink() and (each / "cgroup.procs").exists()
+    ]
 
 
 def _remove(pattern: str) -> None:

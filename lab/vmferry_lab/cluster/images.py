@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from vmferry_lab.cache import Say, cache_directory, one_filler
 from vmferry_lab.cluster.binaries import ClusterBinaries
@@ -49,6 +50,32 @@ def write_pause_archive(program: Path, archive: Path) -> None:
             tar.addfile(_file(name, len(content)), io.BytesIO(content))
 
 
+def write_next(archive: Path, target: Path, tag: str) -> str:
+    """Write an image that differs by a label alone, as the next one that is built of other sources.
+
+    Args:
+        archive: The image.
+        target: Where the other one goes.
+        tag: The other one's.
+
+    Returns:
+        What it is called.
+    """
+    with tarfile.open(archive) as old, tarfile.open(target, "w") as new:
+        (image,) = json.load(_member(old, "manifest.json"))
+        config = json.load(_member(old, image["Config"]))
+        config["config"]["Labels"] = {**(config["config"].get("Labels") or {}), "next": tag}
+        name = f"{image['RepoTags'][0].rsplit(':', 1)[0]}:{tag}"
+        image = {**image, "Config": "next.json", "RepoTags": [name]}
+        for member in old:
+            if member.name in image["Layers"]:
+                new.addfile(member, old.extractfile(member) if member.isfile() else None)
+        for file, content in {"next.json": config, "manifest.json": [image]}.items():
+            text = json.dumps(content).encode()
+            new.addfile(_file(file, len(text)), io.BytesIO(text))
+    return name
+
+
 def cached_root(archives: Sequence[Path], binaries: ClusterBinaries, say: Say) -> Path:
     """A directory that a containerd can start on a copy of, and have these images; made if need be.
 
@@ -60,7 +87,7 @@ def cached_root(archives: Sequence[Path], binaries: ClusterBinaries, say: Say) -
     Raises:
         LabError: An image is none.
     """
-    cache = cache_directory() / "images"
+    cache = cache_directory() / "node-images"
     with one_filler(cache, "imports images", say), tempfile.TemporaryDirectory() as scratch:
         pause = Path(scratch) / "pause.tar"
         write_pause_archive(binaries.pause, pause)
@@ -71,8 +98,10 @@ def cached_root(archives: Sequence[Path], binaries: ClusterBinaries, say: Say) -
             shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
             _import([pause, *archives], building, Path(scratch), binaries)
             building.rename(root)
-            say(f"imported {', '.join(each.stem for each in archives) or 'no images'} in "
-                f"{time.monotonic() - began:.1f} s")
+            say(
+                f"imported {', '.join(each.stem for each in archives) or 'no images'} in "
+                f"{time.monotonic() - began:.1f} s"
+            )
         root.touch()  # the time of its last use
         _forget_old(cache)
         return root
@@ -135,8 +164,11 @@ def _containerd(root: Path, scratch: Path, binaries: ClusterBinaries) -> Iterato
             stderr=subprocess.STDOUT,
         )
     try:
-        until("a containerd to import images", lambda: daemon.poll() is not None or socket.is_socket(),
-              timeout=_START_TIMEOUT)
+        until(
+            "a containerd to import images",
+            lambda: daemon.poll() is not None or socket.is_socket(),
+            timeout=_START_TIMEOUT,
+        )
         yield [str(binaries.ctr), "--address", str(socket)]
     finally:
         daemon.terminate()
@@ -155,6 +187,13 @@ def _forget_old(cache: Path) -> None:
     roots = [each for each in cache.iterdir() if each.is_dir()]
     for each in sorted(roots, key=lambda root: root.stat().st_mtime, reverse=True)[_KEPT:]:
         shutil.rmtree(each)
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(name)
+    if found is None:
+        raise LabError(f"{name} of an image is no file")
+    return found
 
 
 def _file(name: str, size: int, mode: int = 0o644) -> tarfile.TarInfo:

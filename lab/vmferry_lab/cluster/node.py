@@ -85,7 +85,10 @@ class ClusterNode(NodeHost):
             lab=self.network.lab,
             log=log,
             through=self.command(),
-            environment={"PATH": f"{commands['PATH'][0]}:{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": "/root"},
+            environment={
+                "PATH": f"{commands['PATH'][0]}:{os.environ['PATH']}:/usr/sbin:/sbin",
+                "HOME": "/root",
+            },
         )
         if service is Service.CONTAINERD:
             self._wait_listening(process, log)
@@ -159,7 +162,9 @@ def _prepare(node: ClusterNode, binaries: ClusterBinaries, authority: Path) -> N
     bind(own, {**places, "pods-log": Path("/var/log/pods"), **sysctls})
     with (own / "binds").open("a") as table:
         table.write(f"/run/cgroup {cgroups.ROOT}\n")
-    (own / "networks" / "pods.conflist").write_text(node_configuration.pod_network())
+    (own / "networks" / "pods.conflist").write_text(
+        node_configuration.pod_network(node.network.data_address(node.name).packed[-1])
+    )
     (own / "containerd.toml").write_text(
         node_configuration.containerd_toml(plugins=binaries.plugins, networks=own / "networks")
     )
@@ -174,6 +179,7 @@ def _prepare(node: ClusterNode, binaries: ClusterBinaries, authority: Path) -> N
             f"--config={own / 'kubelet.yaml'}",
             f"--kubeconfig={ControlPlane(lab).kubeconfig(kubelet_user(node.name))}",
             f"--hostname-override={node.name}",
+            "--node-labels=vmferry.io/libvirt-host=true",
             f"--node-ip={node.network.data_address(node.name)}",
         ],
     }

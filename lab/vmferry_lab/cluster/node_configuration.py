@@ -19,13 +19,11 @@ SYSCTLS: Mapping[str, str] = {
     "kernel/keys/root_maxbytes": "25000000",
 }
 """What a kubelet sets on the whole machine unless it finds it so."""
-_OWN_PODS = "10.244.0.0/24"
-"""The pods' addresses, on each node the same: none is reached from without."""
 _NO_EVICTION = {"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"}
 
 
 def containerd_toml(*, plugins: Path, networks: Path) -> str:
-    """containerd's.
+    """Containerd's.
 
     It must not make directories of its own below /opt, and writes no lower oom_score_adj than its own, which would
     take CAP_SYS_RESOURCE.
@@ -48,9 +46,13 @@ conf_dir = "{networks}"
 """
 
 
-def pod_network() -> str:
-    """The pods' network: a bridge in the node, whence they reach all that the node reaches."""
-    ranges = {"ranges": [[{"subnet": _OWN_PODS}]], "routes": [{"dst": "0.0.0.0/0"}]}
+def pod_network(number: int) -> str:
+    """The pods' network: a bridge in the node, whence they reach all that the node reaches.
+
+    Args:
+        number: Another one for each node, up to 255, so that no two pods have one address.
+    """
+    ranges = {"ranges": [[{"subnet": f"10.244.{number}.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {
         "type": "bridge",
         "bridge": "cni0",

@@ -22,6 +22,11 @@ _CONTROLLERS = (
     "validatingadmissionpolicy-status-controller",
 )
 """What the API needs to behave as in a cluster, where there are neither pods nor nodes to control."""
+_ALL_BUT_VOLUMES = (
+    "*",
+    *(f"-persistentvolume-{each}-controller" for each in ("attach-detach", "binder", "expander")),
+)
+"""Where there are both. Nothing of the lab outlives its pods; and those would make directories below /usr."""
 _NODE_GRACE = 8
 """Seconds of a kubelet's silence after which its node counts as not ready; Kubernetes' default is 50."""
 
@@ -111,16 +116,17 @@ def _apiserver_for_pods(pods: PodSettings) -> list[str]:
 
 def _controller_manager(settings: Settings) -> list[str]:
     if settings.pods is None:
-        controllers = [f"--controllers={','.join(_CONTROLLERS)}"]
+        nodes = []
     else:
-        controllers = [f"--node-monitor-grace-period={_NODE_GRACE}s", "--node-monitor-period=1s"]
+        nodes = [f"--node-monitor-grace-period={_NODE_GRACE}s", "--node-monitor-period=1s"]
     return [
         f"--kubeconfig={settings.kubeconfig}",
         "--secure-port=0",  # nobody asks it anything
         f"--root-ca-file={settings.authority}",
         f"--service-account-private-key-file={settings.accounts}",
         "--leader-elect=false",
-        *controllers,
+        f"--controllers={','.join(_ALL_BUT_VOLUMES if settings.pods else _CONTROLLERS)}",
+        *nodes,
     ]
 
 

@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from vmferry_lab import processes
+from vmferry_lab.controlplane.accounts import AGENT_ACCOUNT, OPERATOR_ACCOUNT, bound_token
 from vmferry_lab.controlplane.binaries import Binaries
 from vmferry_lab.controlplane.certificates import Authority
 from vmferry_lab.controlplane.commands import (
@@ -24,29 +25,20 @@ from vmferry_lab.controlplane.commands import (
 )
 from vmferry_lab.controlplane.kubeconfigs import client_environment, write_kubeconfig
 from vmferry_lab.errors import LabError
+from vmferry_lab.kubectl import Kubectl
 from vmferry_lab.ports import free_ports
 from vmferry_lab.until import until
 
 READY_TIMEOUT = 60.0
 LOOPBACK = "127.0.0.1"
-_NAMESPACE = "vmferry-system"
 _TRIES = 3
 """A port that was free may be taken by the time that a server listens."""
 _PORT_TAKEN = "address already in use"
 
 ADMIN = "admin"
 OPERATOR = "operator"
-AGENT = "agent"
-_SERVICE_ACCOUNTS = ["system:serviceaccounts", f"system:serviceaccounts:{_NAMESPACE}"]
-Users = Mapping[str, tuple[str, list[str]]]
-"""Names and groups, by the names of kubeconfigs."""
-USERS: Users = {
-    ADMIN: ("kubernetes-admin", ["system:masters"]),
-    OPERATOR: (f"system:serviceaccount:{_NAMESPACE}:vmferry-operator", _SERVICE_ACCOUNTS),
-    AGENT: (f"system:serviceaccount:{_NAMESPACE}:vmferry-agent", _SERVICE_ACCOUNTS),
-}
-"""By the names of their kubeconfigs. Operator and agent are called as their service accounts are in production, so
-that the same RBAC objects hold here."""
+_ADMINISTRATOR = ("kubernetes-admin", ["system:masters"])
+"""User and groups."""
 _SERVERS = (ETCD, APISERVER)
 """What the others are clients of."""
 
@@ -60,8 +52,8 @@ class PodsPlan:
     nodes: Sequence[str]
 
     @property
-    def users(self) -> Users:
-        """Each node's kubelet, by its kubeconfig."""
+    def users(self) -> dict[str, tuple[str, list[str]]]:
+        """Each kubelet's user and groups, by its kubeconfig."""
         return {kubelet_user(each): (f"system:node:{each}", ["system:nodes"]) for each in self.nodes}
 
 
@@ -77,7 +69,7 @@ class ControlPlane:
     lab: Path
 
     def kubeconfig(self, user: str = ADMIN) -> Path:
-        """The kubeconfig of one of USERS."""
+        """The kubeconfig of the administrator or of the operator."""
         return self.lab / "kubeconfigs" / user
 
     @property
@@ -90,6 +82,28 @@ class ControlPlane:
     def names(self) -> list[str]:
         """Those of its servers, in the order in which they start."""
         return list(json.loads(self._record.read_text())["commands"])
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that all of its clients and servers have theirs from."""
+        return self._certificates / "ca.crt"
+
+    def agent_kubeconfig(self, node: str) -> Path:
+        """The kubeconfig of the agent of a node; its Pod and token are made when it is asked for first."""
+        name = f"{AGENT_ACCOUNT}-{node}"
+        if not self.kubeconfig(name).exists():
+            self._write_account(name, AGENT_ACCOUNT, pod=name, node=node)
+        return self.kubeconfig(name)
+
+    def admit(self, nodes: Collection[str]) -> None:
+        """Make the kubeconfigs of the operator and of the agents of these nodes; their accounts must be there.
+
+        Raises:
+            KubectlError: Refused.
+        """
+        self._write_account(OPERATOR, OPERATOR_ACCOUNT, pod=OPERATOR_ACCOUNT)
+        for node in nodes:
+            self.agent_kubeconfig(node)
 
     def log(self, name: str) -> Path:
         """The log of one of its servers."""
@@ -173,15 +187,20 @@ class ControlPlane:
         )
         shutil.rmtree(settings.data, ignore_errors=True)
         url = f"https://{address}:{port}"
-        self._write_kubeconfigs(authority, url, {**USERS, **(pods.users if pods else {})})
+        users = {ADMIN: _ADMINISTRATOR, **(pods.users if pods else {})}
+        self._write_kubeconfigs(authority, url, users)
         self._record.write_text(json.dumps({"url": url, "commands": commands(binaries, settings)}, indent=1))
 
     def _pod_settings(self, authority: Authority, pods: PodsPlan) -> PodSettings:
-        client = authority.for_user("kubelet-client", "kube-apiserver", ["system:masters"])
+        client = authority.for_user("kubelet-client", *_ADMINISTRATOR)
         return PodSettings(scheduler=pods.scheduler, kubelets=client)
 
-    def _write_kubeconfigs(self, authority: Authority, server: str, users: Users) -> None:
-        self.kubeconfig().parent.mkdir(parents=True, exist_ok=True)
+    def _write_kubeconfigs(
+        self, authority: Authority, server: str, users: Mapping[str, tuple[str, list[str]]]
+    ) -> None:
+        """Those of users with certificates; those of service accounts that are there are another cluster's."""
+        shutil.rmtree(self.kubeconfig().parent, ignore_errors=True)
+        self.kubeconfig().parent.mkdir(parents=True)
         for name, (user, groups) in users.items():
             write_kubeconfig(
                 self.kubeconfig(name),
@@ -191,8 +210,18 @@ class ControlPlane:
                 credentials=authority.for_user(name, user, groups),
             )
 
+    def _write_account(self, name: str, account: str, *, pod: str, node: str | None = None) -> None:
+        write_kubeconfig(
+            self.kubeconfig(name),
+            server=self.url,
+            authority=self.authority,
+            user=account,
+            credentials=bound_token(Kubectl(self.kubeconfig()), account, pod=pod, node=node),
+        )
+
     def _wait_ready(self, url: str) -> None:
-        context = ssl.create_default_context(cafile=str(self._certificates / "ca.crt"))
+        context = ssl.create_default_context(cafile=str(self.authority))
+
         def ready() -> bool:
             running = processes.components_of(self.lab)
             for name in _SERVERS:

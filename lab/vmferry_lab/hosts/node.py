@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 from typing_extensions import override
@@ -225,12 +224,9 @@ class NodeHost(Faults, Host):
         return self._lab / "logs" / f"{kind}{self.name}.log"
 
 
-_Node = TypeVar("_Node", bound=NodeHost)
-
-
 def new_nodes(
-    lab: Path, names: Sequence[str], rate: int | None = None, kind: type[_Node] = NodeHost
-) -> list[_Node]:
+    lab: Path, names: Sequence[str], rate: int | None = None, kind: type[NodeHost] = NodeHost
+) -> list[NodeHost]:
     """Nodes with new identities and certificates on new networks; nothing of them runs yet.
 
     Args:

@@ -11,6 +11,8 @@ IMAGES = Path("/var/lib/libvirt/images")
 """Where each node has disks of its own; libvirt's usual place."""
 GROUP = "libvirt"
 """Who may use the daemon's socket; Debian's name."""
+GROUP_ID = 64056
+"""The group's number on nodes of a machine that lacks it (node.sh)."""
 POOL = "local"
 """The storage pool there; libvirt copies a disk to none but a pool."""
 DAEMON_PORTS = range(16509, 16510), range(16514, 16515)
