@@ -1,6 +1,6 @@
 """The programs of a node that runs pods: found in the cache, or built and unpacked once.
 
-containerd is built from its Go module, since Debian's 1.6 lacks what a kubelet of 1.38 will ask for; runc, a part of
+containerd is built from its Go module, since Debian's 1.6 lacks what a kubelet of 1.38 will ask for; runc, part of
 which is C, is Debian's, as the network plugins are.
 """
 

@@ -1,10 +1,12 @@
 """What of a lab runs pods: its nodes' services, and vmferry in pods of the shipped images."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vmferry_lab import processes
 from vmferry_lab.cache import Say
@@ -18,6 +20,76 @@ from vmferry_lab.kubectl import Kubectl, KubectlError
 NAMESPACE = "vmferry-system"
 OPERATOR, AGENT = "deployment/vmferry-operator", "daemonset/vmferry-agent"
 _READY = "50s"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of vmferry as it was when it was read."""
+
+    manifest: dict[str, Any]
+    kubectl: Kubectl
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        name: str = self.manifest["metadata"]["name"]
+        return name
+
+    @property
+    def node(self) -> str | None:
+        """Where it is."""
+        node: str | None = self.manifest["spec"].get("nodeName")
+        return node
+
+    @property
+    def image(self) -> str:
+        """What its container was made of, as its node calls it."""
+        (container,) = self.manifest["status"]["containerStatuses"]
+        image: str = container["image"]
+        return image
+
+    @property
+    def ends(self) -> bool:
+        """Whether it has been told to end."""
+        return "deletionTimestamp" in self.manifest["metadata"]
+
+    @property
+    def ready(self) -> bool:
+        """Whether its container serves."""
+        return any(
+            each["type"] == "Ready" and each["status"] == "True"
+            for each in self.manifest["status"].get("conditions", [])
+        )
+
+    @property
+    def restarts(self) -> int:
+        """How often its container was started again."""
+        return sum(each["restartCount"] for each in self.manifest["status"].get("containerStatuses", []))
+
+    def run(self, *command: str) -> str:
+        """What a command in its container prints.
+
+        Raises:
+            KubectlError: It fails.
+        """
+        return self.kubectl.run("-n", NAMESPACE, "exec", self.name, "--", *command)
+
+    def log(self) -> str:
+        """What its container has said.
+
+        Raises:
+            KubectlError: Its kubelet does not answer.
+        """
+        return self.kubectl.run("-n", NAMESPACE, "logs", self.name)
+
+    def delete(self, *, kill: bool = False) -> None:
+        """Have it end; without grace if it is to be killed.
+
+        Raises:
+            KubectlError: Refused.
+        """
+        grace = ["--grace-period=0", "--force"] if kill else []
+        self.kubectl.run("-n", NAMESPACE, "delete", "pod", self.name, *grace)
 
 
 @dataclass(frozen=True)
@@ -99,6 +171,23 @@ class Cluster:
         except KubectlError as error:
             pods = self.kubectl.run("-n", NAMESPACE, "get", "pods,events")
             raise LabError(f"vmferry does not get ready: {error}\n{pods}") from error
+
+    def pods(self, component: str) -> list[Pod]:
+        """The pods of `operator` or `agent`, those that are about to end among them."""
+        label = f"app.kubernetes.io/component={component}"
+        found = json.loads(self.kubectl.run("-n", NAMESPACE, "get", "pods", "-l", label, "-o", "json"))
+        return [Pod(each, self.kubectl) for each in found["items"]]
+
+    def agent(self, node: str) -> Pod:
+        """The pod of a node's agent that is not about to end.
+
+        Raises:
+            LabError: There is none.
+        """
+        for each in self.pods("agent"):
+            if each.node == node and not each.ends:
+                return each
+        raise LabError(f"no agent's pod is on {node}")
 
     def load(self, archive: Path) -> None:
         """Bring one more image to all nodes.

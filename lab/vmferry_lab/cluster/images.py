@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from vmferry_lab.cache import Say, cache_directory, one_filler
 from vmferry_lab.cluster.binaries import ClusterBinaries
@@ -47,6 +48,32 @@ def write_pause_archive(program: Path, archive: Path) -> None:
     with tarfile.open(archive, "w") as tar:
         for name, content in files.items():
             tar.addfile(_file(name, len(content)), io.BytesIO(content))
+
+
+def write_next(archive: Path, target: Path, tag: str) -> str:
+    """Write an image that differs by a label alone, as the next one that is built of other sources.
+
+    Args:
+        archive: The image.
+        target: Where the other one goes.
+        tag: The other one's.
+
+    Returns:
+        What it is called.
+    """
+    with tarfile.open(archive) as old, tarfile.open(target, "w") as new:
+        (image,) = json.load(_member(old, "manifest.json"))
+        config = json.load(_member(old, image["Config"]))
+        config["config"]["Labels"] = {**(config["config"].get("Labels") or {}), "next": tag}
+        name = f"{image['RepoTags'][0].rsplit(':', 1)[0]}:{tag}"
+        image = {**image, "Config": "next.json", "RepoTags": [name]}
+        for member in old:
+            if member.name in image["Layers"]:
+                new.addfile(member, old.extractfile(member) if member.isfile() else None)
+        for file, content in {"next.json": config, "manifest.json": [image]}.items():
+            text = json.dumps(content).encode()
+            new.addfile(_file(file, len(text)), io.BytesIO(text))
+    return name
 
 
 def cached_root(archives: Sequence[Path], binaries: ClusterBinaries, say: Say) -> Path:
@@ -160,6 +187,13 @@ def _forget_old(cache: Path) -> None:
     roots = [each for each in cache.iterdir() if each.is_dir()]
     for each in sorted(roots, key=lambda root: root.stat().st_mtime, reverse=True)[_KEPT:]:
         shutil.rmtree(each)
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(name)
+    if found is None:
+        raise LabError(f"{name} of an image is no file")
+    return found
 
 
 def _file(name: str, size: int, mode: int = 0o644) -> tarfile.TarInfo:

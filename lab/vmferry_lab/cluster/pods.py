@@ -66,7 +66,7 @@ class Pods:
         """
         if not components:
             return cls(archives=[], overlay=CHECKOUT / "crds")
-        archives = [CHECKOUT / "dist" / "images" / f"vmferry-{each}.tar" for each in ("operator", "agent")]
+        archives = [archive_of(each) for each in ("operator", "agent")]
         if missing := [str(each) for each in archives if not each.is_file()]:
             raise LabError(f"there is no image {' nor '.join(missing)}; run `make images` first")
         if not (MANIFESTS / overlay / "kustomization.yaml").is_file():
@@ -83,6 +83,11 @@ class Pods:
         )
         (directory / "kustomization.yaml").write_text(text)
         return directory
+
+
+def archive_of(component: str) -> Path:
+    """Where `make images` leaves the image of `operator` or `agent`."""
+    return CHECKOUT / "dist" / "images" / f"vmferry-{component}.tar"
 
 
 def libvirt_group() -> int:
