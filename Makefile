@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test cluster-test lint crds docs pictures lock images bench setup clean
+.PHONY: demo test cluster-test lint crds chart docs pictures lock images release bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -25,11 +25,16 @@ lint: $(READY)  ## style, types, layers, and the generated files
 	$(BIN)/mypy
 	$(BIN)/mypy bench
 	$(BIN)/mypy docs/site tests/doc_pages
+	$(BIN)/mypy manifests
 	$(BIN)/lint-imports
 	$(BIN)/python -m vmferry_api.crd --check crds --reference docs/api.md
+	$(BIN)/python manifests/generate_chart.py --check
 
 crds: $(READY)  ## regenerate the CRDs and docs/api.md from crds/vmferry_api
 	$(BIN)/python -m vmferry_api.crd crds --reference docs/api.md
+
+chart: $(READY)  ## regenerate those templates of manifests/chart that are made from manifests/base and manifests/monitoring
+	$(BIN)/python manifests/generate_chart.py
 
 docs: $(READY)  ## the docs as a site, in dist/site; index.html can be opened as it is
 	$(BIN)/python -m mkdocs build --strict --quiet
@@ -48,12 +53,15 @@ LOCK := --quiet --upgrade --generate-hashes --universal --no-header --no-annotat
 images: $(READY)  ## the container images of operator and agent, in dist/images; FRESH=1: with Debian's packages as they are now
 	$(BIN)/python -m vmferry_lab.images
 
+release: images  ## wheel, chart, manifests and bills of materials of this commit, in dist/release
+	$(BIN)/python -m vmferry_lab.release
+
 bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
-setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the binaries of control plane and Prometheus
+setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the binaries of control plane, Prometheus and Helm
 	$(BIN)/vmferry-lab binaries
 
 $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-packages

@@ -22,6 +22,7 @@ from vmferry_lab.directories import default_directory
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import GuestSpec, Pattern
+from vmferry_lab.helm import find_or_build_helm
 from vmferry_lab.hosts.host import Host
 from vmferry_lab.hosts.kinds import HostsKind
 from vmferry_lab.hosts.node import NodeHost
@@ -108,10 +109,12 @@ def env(lab: Lab) -> None:
 
 @main.command()
 def binaries() -> None:
-    """Build the control plane's programs and unpack Prometheus, unless they are there."""
+    """Build the control plane's programs and Helm, and unpack Prometheus, unless they are there."""
     found, monitoring = find_or_build(click.echo), find_or_unpack(click.echo)
+    helm = find_or_build_helm(click.echo)
     click.echo(f"control plane: {found.apiserver.parent}")
     click.echo(f"Prometheus: {monitoring.prometheus.parent}")
+    click.echo(f"Helm: {helm}")
 
 
 @main.command()

@@ -10,6 +10,7 @@ from vmferry_lab.controlplane import binaries
 from vmferry_lab.controlplane.binaries import find_or_build, find_or_build_for_pods
 from vmferry_lab.controlplane.binaries.building import built_once
 from vmferry_lab.errors import LabError
+from vmferry_lab.helm import find_or_build_helm
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager")
 
@@ -161,3 +162,15 @@ def test_a_program_of_our_own_that_does_not_build_is_not_taken_for_built(go, tmp
     for _ in range(2):
         with pytest.raises(LabError):
             built_once(module, quiet)
+
+
+def test_helm_is_the_user_s_own_or_built_once_in_the_version_that_is_required(go, cache, tmp_path):
+    log = go()
+    helm = find_or_build_helm(quiet)
+    assert (helm.parent.parent, helm.read_text()) == (cache, "built\n")
+    assert find_or_build_helm(quiet) == helm
+    (line,) = log.read_text().splitlines()
+    assert f"internal/version.version={helm.parent.name.removeprefix('helm-')} " in line
+    own = tmp_path / "bin" / "helm"
+    own.touch(mode=0o755)
+    assert find_or_build_helm(quiet) == own
