@@ -4,9 +4,10 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from typing_extensions import override
@@ -31,6 +32,11 @@ _SOCKET = _HIDDEN / "libvirt" / "libvirt-sock"
 _READY = _HIDDEN / "ready"
 """Made by the first process when all is mounted."""
 _DAEMON = "libvirtd-"
+_OWN = {
+    "etc": node_files.CONFIGURATION,
+    **{name: Path("/var", name, "libvirt") for name in ("lib", "cache", "log")},
+}
+"""The directories of its libvirt, and where it sees them."""
 _NAMESPACES = ("--mount", "--pid", "--net", "--uts")
 
 
@@ -55,7 +61,8 @@ class NodeHost(Faults, Host):
         return self.network.lab
 
     @property
-    def _directory(self) -> Path:
+    def directory(self) -> Path:
+        """Its files, as seen from here."""
         return self._lab / "hosts" / self.name
 
     @property
@@ -91,12 +98,12 @@ class NodeHost(Faults, Host):
     @property
     @override
     def log(self) -> Path:
-        return self._directory / "log" / "libvirtd.log"
+        return self.directory / "log" / "libvirtd.log"
 
     @property
     def certificates(self) -> Path:
         """Its /etc/pki as seen from here."""
-        return self._directory / node_files.CERTIFICATES.name
+        return self.directory / node_files.CERTIFICATES.name
 
     @property
     @override
@@ -106,7 +113,7 @@ class NodeHost(Faults, Host):
     @property
     @override
     def local_disks(self) -> LocalDisks:
-        seen_here = self._directory / "lib" / node_files.IMAGES.name
+        seen_here = self.directory / "lib" / node_files.IMAGES.name
         return LocalDisks(pool=node_files.POOL, path=node_files.IMAGES, seen_here=seen_here)
 
     @override
@@ -218,13 +225,19 @@ class NodeHost(Faults, Host):
         return self._lab / "logs" / f"{kind}{self.name}.log"
 
 
-def new_nodes(lab: Path, names: Sequence[str], rate: int | None = None) -> list[NodeHost]:
+_Node = TypeVar("_Node", bound=NodeHost)
+
+
+def new_nodes(
+    lab: Path, names: Sequence[str], rate: int | None = None, kind: type[_Node] = NodeHost
+) -> list[_Node]:
     """Nodes with new identities and certificates on new networks; nothing of them runs yet.
 
     Args:
         lab: The lab's directory.
         names: Theirs.
         rate: As NodeHost's.
+        kind: The class of which each becomes one.
 
     Raises:
         LabError: The networks can't be made.
@@ -235,7 +248,18 @@ def new_nodes(lab: Path, names: Sequence[str], rate: int | None = None) -> list[
     authority = Authority(lab / "certificates" / "hosts")
     for name in names:
         _prepare(lab / "hosts" / name, network, name, authority)
-    return [NodeHost(name, network, rate) for name in names]
+    return [kind(name, network, rate) for name in names]
+
+
+def bind(directory: Path, places: Mapping[str, Path]) -> None:
+    """Have a node that starts from now on see what lies in its directory elsewhere, too.
+
+    Args:
+        directory: The node's.
+        places: Where it sees what: a path in its directory, and one of its own.
+    """
+    with (directory / "binds").open("a") as table:
+        table.write(node_files.binds_table({directory / own: seen for own, seen in places.items()}))
 
 
 def _prepare(directory: Path, network: Network, name: str, authority: Authority) -> None:
@@ -243,6 +267,7 @@ def _prepare(directory: Path, network: Network, name: str, authority: Authority)
     shutil.rmtree(directory, ignore_errors=True)  # of a lab that has ended without `down`
     for each in ("etc/storage/autostart", "lib/images", "cache", "log"):
         (directory / each).mkdir(parents=True)
+    bind(directory, {**_OWN, node_files.CERTIFICATES.name: node_files.CERTIFICATES})
     (directory / "hosts").write_text(
         node_files.hosts_file({node: network.data_address(node) for node in network.nodes})
     )

@@ -9,6 +9,8 @@ CERTIFICATES = Path("/etc/pki")
 """Where libvirt and QEMU look for certificates, unless they are told another place."""
 IMAGES = Path("/var/lib/libvirt/images")
 """Where each node has disks of its own; libvirt's usual place."""
+GROUP = "libvirt"
+"""Who may use the daemon's socket; Debian's name."""
 POOL = "local"
 """The storage pool there; libvirt copies a disk to none but a pool."""
 DAEMON_PORTS = range(16509, 16510), range(16514, 16515)
@@ -36,7 +38,8 @@ def libvirtd_conf(*, address: object, identity: object) -> str:
         'auth_tls = "none"\n'
         'auth_unix_ro = "none"\n'
         'auth_unix_rw = "none"\n'
-        'unix_sock_rw_perms = "0700"\n'
+        f'unix_sock_group = "{GROUP}"\n'
+        'unix_sock_rw_perms = "0770"\n'
         'log_outputs = "2:file:/var/log/libvirt/libvirtd.log"\n'
         "max_clients = 200\n"
         f"{_KEEPALIVE}"
@@ -91,6 +94,11 @@ def hosts_file(addresses: Mapping[str, object]) -> str:
     """The names of all nodes: without its own, libvirt waits 10 s for a name server at each start of a guest."""
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
     return "".join(f"{line}\n" for line in lines)
+
+
+def binds_table(binds: Mapping[Path, Path]) -> str:
+    """What is mounted where in the node, as node.sh reads it: a line of source and target for each."""
+    return "".join(f"{source} {target}\n" for source, target in binds.items())
 
 
 def pool_xml() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmferry_lab.controlplane import binaries
-from vmferry_lab.controlplane.binaries import find_or_build
+from vmferry_lab.controlplane.binaries import find_or_build, find_or_build_for_pods
 from vmferry_lab.controlplane.binaries.building import built_once
 from vmferry_lab.errors import LabError
 
@@ -85,6 +85,14 @@ def test_all_are_built_once_with_the_version_set_and_the_user_is_told(go, cache)
     assert again == []
 
 
+def test_what_pods_need_is_built_beside_the_control_plane_when_it_is_asked_for(go):
+    log = go()
+    control_plane, pods = find_or_build(quiet), find_or_build_for_pods(quiet)
+    assert pods.kubelet == control_plane.etcd.with_name("kubelet")
+    assert pods.scheduler == control_plane.etcd.with_name("kube-scheduler")
+    assert len(log.read_text().splitlines()) == len(NAMES) + 2
+
+
 def test_two_at_once_build_once(go):
     log = go()
     with ThreadPoolExecutor() as pool:
@@ -95,7 +103,7 @@ def test_two_at_once_build_once(go):
 
 def test_a_build_that_failed_leaves_what_is_done_and_says_what_else_is_possible(go, cache):
     go(broken="kube-apiserver")
-    with pytest.raises(LabError, match=r"can't build the control plane: .*point KUBEBUILDER_ASSETS at"):
+    with pytest.raises(LabError, match=r"can't build etcd, .*point KUBEBUILDER_ASSETS at"):
         find_or_build(quiet)
     (directory,) = cache.iterdir()
     assert (directory / "etcd").exists()
