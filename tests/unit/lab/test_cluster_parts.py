@@ -138,6 +138,8 @@ def settings(scheduler=None):
         serving=pair,
         accounts=Path("/a"),
         kubeconfig=Path("/kc"),
+        audit_policy=Path("/ap"),
+        audit_log=Path("/al"),
         pods=PodSettings(scheduler=scheduler, kubelets=pair) if scheduler else None,
     )
 
