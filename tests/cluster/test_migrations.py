@@ -9,7 +9,7 @@ def test_a_migration_that_stalls_is_granted_more_until_it_succeeds(cluster, migr
         stallingLimit="2s",
         steps=[
             {"after": {"stalled": "2s"}, "setMaxDowntime": "500ms"},
-            {"after": {"stalled": "2s"}, "setMaxDowntime": "3s"},
+            {"after": {"stalled": "2s"}, "setMaxDowntime": "5s"},
         ],
     )
     moving.wait(
