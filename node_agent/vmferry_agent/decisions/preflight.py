@@ -52,6 +52,10 @@ class Refusal:
     message: str
 
 
+_UNKNOWN = re.compile(r"Failed to find (user|group) record for [ug]id '(\d+)'")
+"""Of whoever connects, the daemon looks both up on its host."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Socket:
     """The Unix socket of a daemon, as far as it can be seen."""
@@ -85,6 +89,11 @@ def _cure(refusal: Refusal, socket: Socket | None) -> str:
         return f"the daemon asks polkit about the agent, which has no rule for it: {_NOT_POLKIT}"
     if refusal.code == _NO_CONNECT:
         return "the libvirt client has no driver for this URI; --libvirt-uri must be qemu:///system as a rule"
+    if unknown := _UNKNOWN.search(refusal.message):
+        return (
+            f"the daemon knows no {unknown[1]} {unknown[2]}, as whom the agent runs: give the host one of that number "
+            f"({'useradd --system --uid' if unknown[1] == 'user' else 'groupadd --system --gid'} {unknown[2]} vmferry)"
+        )
     if socket is None:
         return "look at the daemon's log (journalctl -u libvirtd, -u virtqemud)"
     return _socket_cure(refusal.message, socket)
