@@ -90,13 +90,18 @@ def _cure(refusal: Refusal, socket: Socket | None) -> str:
     if refusal.code == _NO_CONNECT:
         return "the libvirt client has no driver for this URI; --libvirt-uri must be qemu:///system as a rule"
     if unknown := _UNKNOWN.search(refusal.message):
-        return (
-            f"the daemon knows no {unknown[1]} {unknown[2]}, as whom the agent runs: give the host one of that number "
-            f"({'useradd --system --uid' if unknown[1] == 'user' else 'groupadd --system --gid'} {unknown[2]} vmferry)"
-        )
+        return _unknown_cure(unknown[1], unknown[2])
     if socket is None:
         return "look at the daemon's log (journalctl -u libvirtd, -u virtqemud)"
     return _socket_cure(refusal.message, socket)
+
+
+def _unknown_cure(kind: str, number: str) -> str:
+    add = "useradd --system --uid" if kind == "user" else "groupadd --system --gid"
+    return (
+        f"the daemon knows no {kind} {number}, as whom the agent runs: give the host one of that number "
+        f"({add} {number} vmferry)"
+    )
 
 
 def _socket_cure(message: str, socket: Socket) -> str:
