@@ -191,7 +191,7 @@ class VMState(StrEnum):
     ABSENT = "Absent"
 
     @classmethod
-    def _missing_(cls, value: object) -> "VMState":
+    def _missing_(cls, _value: object) -> "VMState":
         return cls.OTHER
 
 
@@ -524,7 +524,7 @@ class AttemptOutcome(StrEnum):
     """Given up for another attempt with other start options; no failure."""
 
     @classmethod
-    def _missing_(cls, value: object) -> "AttemptOutcome":
+    def _missing_(cls, _value: object) -> "AttemptOutcome":
         """A newer agent's word: it has ended, and where the VM is by now both hosts tell."""
         return cls.FAILED
 

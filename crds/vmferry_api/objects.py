@@ -47,7 +47,7 @@ class ApiObject(ApiModel):
 
         A rule may have been looser when they were written, or a newer version have other words. Whoever cancels or
         deletes such an object must be heard all the same. Of the spec whole fields are left out; of the status,
-        which others of another version write beside this process, as little as can be, since the rest still counts.
+        which others of another version write beside this process, as little as can be: the rest counts.
         What is ordered is obeyed whole or not at all, and no attempt is forgotten: then nothing is read.
 
         Raises:
