@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vmferry_lab import processes
-from vmferry_lab.controlplane.control_plane import AGENT, LOOPBACK, OPERATOR, ControlPlane
+from vmferry_lab.controlplane.control_plane import LOOPBACK, OPERATOR, ControlPlane
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.host import Host
@@ -82,8 +82,7 @@ class Components:
         """
         if self.runs(name):
             return
-        user = OPERATOR if name == OPERATOR_NAME else AGENT
-        environment = client_environment(self._control_plane.kubeconfig(user), packages_of(wheel))
+        environment = client_environment(self._kubeconfig(name), packages_of(wheel))
         command = [sys.executable, "-m", *self._command(name)]
         processes.start(
             name,
@@ -112,6 +111,11 @@ class Components:
         """Start all that do not run."""
         for name in self.names:
             self.start(name)
+
+    def _kubeconfig(self, name: str) -> Path:
+        if name == OPERATOR_NAME:
+            return self._control_plane.kubeconfig(OPERATOR)
+        return self._control_plane.agent_kubeconfig(self._hosts[self._known(name)].name)
 
     def _command(self, name: str) -> list[str]:
         if name == OPERATOR_NAME:

@@ -276,6 +276,7 @@ class Lab:
         self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "base"))
         if manifests:
             self.kubectl.apply(*manifests)
+        self.control_plane.admit([host.name for host in hosts])
         self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
         self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "policies"))
 

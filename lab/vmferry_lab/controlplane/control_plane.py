@@ -12,32 +12,26 @@ from http.client import HTTPException
 from pathlib import Path
 
 from vmferry_lab import processes
+from vmferry_lab.controlplane.accounts import AGENT_ACCOUNT, OPERATOR_ACCOUNT, bound_token
 from vmferry_lab.controlplane.binaries import Binaries
 from vmferry_lab.controlplane.certificates import Authority
 from vmferry_lab.controlplane.commands import APISERVER, CONTROLLER_MANAGER, NAMES, Settings, commands
 from vmferry_lab.controlplane.kubeconfigs import client_environment, write_kubeconfig
 from vmferry_lab.errors import LabError
+from vmferry_lab.kubectl import Kubectl
 from vmferry_lab.ports import free_ports
 from vmferry_lab.until import until
 
 READY_TIMEOUT = 60.0
 LOOPBACK = "127.0.0.1"
-_NAMESPACE = "vmferry-system"
 _TRIES = 3
 """A port that was free may be taken by the time that a server listens."""
 _PORT_TAKEN = "address already in use"
 
 ADMIN = "admin"
 OPERATOR = "operator"
-AGENT = "agent"
-_SERVICE_ACCOUNTS = ["system:serviceaccounts", f"system:serviceaccounts:{_NAMESPACE}"]
-USERS = {
-    ADMIN: ("kubernetes-admin", ["system:masters"]),
-    OPERATOR: (f"system:serviceaccount:{_NAMESPACE}:vmferry-operator", _SERVICE_ACCOUNTS),
-    AGENT: (f"system:serviceaccount:{_NAMESPACE}:vmferry-agent", _SERVICE_ACCOUNTS),
-}
-"""By the names of their kubeconfigs. Operator and agent are called as their service accounts are in production, so
-that the same RBAC objects hold here."""
+_ADMINISTRATOR = ("kubernetes-admin", ["system:masters"])
+"""User and groups."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,25 @@ class ControlPlane:
     lab: Path
 
     def kubeconfig(self, user: str = ADMIN) -> Path:
-        """The kubeconfig of one of USERS."""
+        """The kubeconfig of the administrator or of the operator."""
         return self.lab / "kubeconfigs" / user
+
+    def agent_kubeconfig(self, node: str) -> Path:
+        """The kubeconfig of the agent of a node; its Pod and token are made when it is asked for first."""
+        name = f"{AGENT_ACCOUNT}-{node}"
+        if not self.kubeconfig(name).exists():
+            self._write_account(name, AGENT_ACCOUNT, pod=name, node=node)
+        return self.kubeconfig(name)
+
+    def admit(self, nodes: Collection[str]) -> None:
+        """Make the kubeconfigs of the operator and of the agents of these nodes; their accounts must be there.
+
+        Raises:
+            KubectlError: Refused.
+        """
+        self._write_account(OPERATOR, OPERATOR_ACCOUNT, pod=OPERATOR_ACCOUNT)
+        for node in nodes:
+            self.agent_kubeconfig(node)
 
     def log(self, name: str) -> Path:
         """The log of one of NAMES."""
@@ -130,19 +141,30 @@ class ControlPlane:
         )
         shutil.rmtree(settings.data, ignore_errors=True)
         url = f"https://{address}:{port}"
-        self._write_kubeconfigs(authority, url)
+        self._write_kubeconfig(authority, url)
         self._record.write_text(json.dumps({"url": url, "commands": commands(binaries, settings)}, indent=1))
 
-    def _write_kubeconfigs(self, authority: Authority, server: str) -> None:
-        self.kubeconfig().parent.mkdir(parents=True, exist_ok=True)
-        for name, (user, groups) in USERS.items():
-            write_kubeconfig(
-                self.kubeconfig(name),
-                server=server,
-                authority=authority.files.certificate,
-                user=user,
-                credentials=authority.for_user(name, user, groups),
-            )
+    def _write_kubeconfig(self, authority: Authority, server: str) -> None:
+        """The administrator's; those of service accounts that are there were given for another cluster."""
+        shutil.rmtree(self.kubeconfig().parent, ignore_errors=True)
+        self.kubeconfig().parent.mkdir(parents=True)
+        user, groups = _ADMINISTRATOR
+        write_kubeconfig(
+            self.kubeconfig(),
+            server=server,
+            authority=authority.files.certificate,
+            user=user,
+            credentials=authority.for_user(ADMIN, user, groups),
+        )
+
+    def _write_account(self, name: str, account: str, *, pod: str, node: str | None = None) -> None:
+        write_kubeconfig(
+            self.kubeconfig(name),
+            server=json.loads(self._record.read_text())["url"],
+            authority=self._certificates / "ca.crt",
+            user=account,
+            credentials=bound_token(Kubectl(self.kubeconfig()), account, pod=pod, node=node),
+        )
 
     def _wait_ready(self, url: str) -> None:
         context = ssl.create_default_context(cafile=str(self._certificates / "ca.crt"))
