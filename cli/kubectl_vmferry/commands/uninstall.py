@@ -1,7 +1,6 @@
 """`kubectl vmferry uninstall`: remove all migrations and policies, and the API, so that nothing is stuck."""
 
 import time
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import click
@@ -80,9 +79,7 @@ def uninstall_command(
     if not yes:
         _preview(installed)
     if refused and not cancels:
-        raise Failure(
-            f"{len(refused)} of the migrations are not over", "wait for their end, or add --cancel-running"
-        )
+        raise Failure(f"not over: {', '.join(map(name, refused))}", "wait for that, or add --cancel-running")
     if yes:
         installed.remove(time.monotonic() + timeout.total_seconds(), abandons=abandons)
         click.echo(_REST)
@@ -191,15 +188,11 @@ def _look(migration: VMMigration) -> str:
 def _preview(installed: _Installed) -> None:
     migrations, crds = installed.migrations, installed.crds()
     click.echo("this would remove")
-    click.echo(f"  {len(migrations)} VMMigrations, {_count_of_open(migrations)} of them not over")
-    for each in migrations:
-        if not each.status.is_over:
-            click.echo(f"  {installed.told(each)}")
-    click.echo(f"  {installed.policies()} MigrationPolicies")
+    going = [each for each in migrations if not each.status.is_over]
+    click.echo(f"  VMMigrations: {len(migrations)}, not over: {len(going)}")
+    for each in going:
+        click.echo(f"  {installed.told(each)}")
+    click.echo(f"  MigrationPolicies: {installed.policies()}")
     click.echo(f"  the API: {', '.join(crds) or 'it is gone already'}")
     click.echo(f"VMs are not touched. {_REST}.")
     click.echo("nothing is removed yet: add --yes")
-
-
-def _count_of_open(migrations: Sequence[VMMigration]) -> int:
-    return sum(not each.status.is_over for each in migrations)

@@ -62,7 +62,7 @@ def test_what_is_idle_goes_at_once(start_guest, migrate, policy, installation, a
     guest = start_guest(dirty_rate=5_000_000)
     assert migrate(guest.name, policyRef={"name": policy()}).ends().status.phase == Phase.SUCCEEDED
     preview = installation.uninstall()
-    assert (preview.returncode, "1 VMMigrations, 0 of them not over" in preview.stdout) == (0, True)
+    assert (preview.returncode, "VMMigrations: 1, not over: 0" in preview.stdout) == (0, True)
     assert "nothing is removed yet: add --yes" in preview.stdout
     assert installation.as_documented(0).count(" is gone, with all its objects") == 2
     installation.is_gone()
@@ -100,9 +100,8 @@ def test_one_that_runs_is_refused_and_then_cancelled(start_guest, runs, installa
     for words in ((), ("--yes",)):
         refused = installation.uninstall(*words)
         assert refused.returncode == 1
-        assert (
-            "1 of the migrations are not over; wait for their end, or add --cancel-running" in refused.stderr
-        )
+        told = f"not over: default/{migration.name}; wait for that, or add --cancel-running"
+        assert told in refused.stderr
     assert migration.get().metadata.deletion_timestamp is None
     assert f"{guest.name} was seen last: Running" in installation.uninstall("--cancel-running").stdout
     assert_done(installation.uninstall("--yes", "--cancel-running"))
