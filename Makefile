@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds docs pictures lock bench released setup clean
+.PHONY: demo test lint crds chart docs pictures lock images bench released setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -18,11 +18,16 @@ lint: $(READY)  ## style, types, layers, and the generated files
 	$(BIN)/mypy
 	$(BIN)/mypy bench
 	$(BIN)/mypy docs/site tests/doc_pages
+	$(BIN)/mypy manifests
 	$(BIN)/lint-imports
 	$(BIN)/python -m vmferry_api.crd --check crds --reference docs/api.md
+	$(BIN)/python manifests/generate_chart.py --check
 
 crds: $(READY)  ## regenerate the CRDs and docs/api.md from crds/vmferry_api
 	$(BIN)/python -m vmferry_api.crd crds --reference docs/api.md
+
+chart: $(READY)  ## regenerate those templates of manifests/chart that are made from manifests/base and manifests/monitoring
+	$(BIN)/python manifests/generate_chart.py
 
 docs: $(READY)  ## the docs as a site, in dist/site; index.html can be opened as it is
 	$(BIN)/python -m mkdocs build --strict --quiet
@@ -34,14 +39,19 @@ pictures: $(READY)  ## draw docs/pictures anew from what was recorded
 lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	printf 'hatchling\nsetuptools\n' | $(BIN)/uv pip compile $(LOCK) - -o requirements-build.txt
 	$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) --extra operator pyproject.toml -c requirements.txt -o requirements-operator.txt
+	$(BIN)/uv pip compile $(LOCK) --extra agent pyproject.toml -c requirements.txt -o requirements-agent.txt
 LOCK := --quiet --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11
+
+images: $(READY)  ## the container images of operator and agent, in dist/images; FRESH=1: with Debian's packages as they are now
+	$(BIN)/python -m vmferry_lab.images
 
 bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
-setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the binaries of control plane and Prometheus
+setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the binaries of control plane, Prometheus and Helm
 	$(BIN)/vmferry-lab binaries
 
 $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-packages
