@@ -149,12 +149,13 @@ class Installation:
             until("the namespace to be gone", lambda: not self._objects("namespaces"), timeout=PATIENCE)
         kinds = self.lab.kubectl.run("api-resources", "--verbs=list", "-o", "name").split()
         assert not [each for each in kinds if each.endswith("vmferry.io")]
-        left = [each for kind in kinds if not kind.startswith("events") for each in self._objects(kind)]
-        assert left == []
+        assert self._objects(",".join(each for each in kinds if not each.startswith("events"))) == []
 
-    def _objects(self, kind: str) -> list[str]:
-        found = json.loads(self.lab.kubectl.run("get", kind, "-A", "-o", "json"))["items"]
-        return [f"{kind}/{each['metadata']['name']}" for each in found if "vmferry" in json.dumps(each)]
+    def _objects(self, kinds: str) -> list[str]:
+        found = json.loads(self.lab.kubectl.run("get", kinds, "-A", "-o", "json"))["items"]
+        return [
+            f"{each['kind']}/{each['metadata']['name']}" for each in found if "vmferry" in json.dumps(each)
+        ]
 
 
 @pytest.fixture
