@@ -78,10 +78,33 @@ class Versions:
     def run(self, *names: str, old: bool) -> None:
         """Exchange these, one after the other; each runs before the next is touched."""
         for name in names:
-            self.lab.components.restart(name, wheel=BEFORE if old else None)
+            self.lab.components.stop(name)
+            before = self._renewed()
+            self.lab.components.start(name, wheel=BEFORE if old else None)
             self.lab.components.health(name)
+            if name == OPERATOR_NAME:  # of an older one the Lease must lapse first
+                until(
+                    "it to lead",
+                    lambda last=before: self._renewed() not in {None, last},
+                    timeout=2 * PATIENCE,
+                )
             (process,) = processes.of_component(self.lab.directory, name)
             assert (str(BEFORE) in process.environ()["PYTHONPATH"]) is old
+
+    def _renewed(self) -> str | None:
+        """When the operator's Lease was last renewed; None: nobody holds it."""
+        leases = [
+            "get",
+            "lease",
+            "vmferry-operator",
+            "-n",
+            "vmferry-system",
+            "--ignore-not-found",
+            "-o",
+            "json",
+        ]
+        spec = json.loads(self.lab.kubectl.run(*leases) or "{}").get("spec", {})
+        return spec["renewTime"] if spec.get("holderIdentity") else None
 
     def api(self, *, old: bool) -> None:
         """Apply the CRDs of either version."""
