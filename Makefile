@@ -36,8 +36,9 @@ lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements.txt
 LOCK := --quiet --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11
 
-bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
+bench: setup  ## what a decision costs, and admission; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
+	$(BIN)/python bench/admission.py
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
