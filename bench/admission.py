@@ -2,8 +2,8 @@
 
     python bench/admission.py [WRITES]
 
-A control plane of its own; the source's agent of one migration reports progress, one write after the other, with the
-policies of manifests/base bound and without, by turns. CPU time, so that what else the machine does is left out.
+A control plane of its own; the source's agent of one migration reports progress, one write after the other, with
+the policies of manifests/base bound and without, by turns. CPU time leaves out what else the machine does.
 """
 
 import asyncio

@@ -11,6 +11,13 @@ class UnavailableError(Exception):
     """The API server can't be reached, or went away before it had answered: it may have done what was asked."""
 
 
+class NotLeadingError(UnavailableError):
+    """Nothing was asked: this process may not write now, since another one may."""
+
+    def __init__(self) -> None:
+        super().__init__("this process does not lead, and writes nothing")
+
+
 class ConflictError(Exception):
     """The object has changed since it was looked at; look again.
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from kubernetes.aio.client import ApiException
 
-from vmferry_kube.errors import ConflictError, UnavailableError
+from vmferry_kube.errors import ConflictError, NotLeadingError, UnavailableError
 
 
 class Failure(StrEnum):
@@ -16,6 +16,8 @@ class Failure(StrEnum):
 
     CONFLICT = "conflict"
     """Somebody else had just written: nothing unusual."""
+    NOT_LEADING = "not_leading"
+    """It was not tried: another process may write now."""
     UNAVAILABLE = "unavailable"
     """There was no answer."""
     REFUSED = "refused"
@@ -57,6 +59,8 @@ def _failure(error: Exception) -> Failure:
     match error:
         case ConflictError():
             return Failure.CONFLICT
+        case NotLeadingError():
+            return Failure.NOT_LEADING
         case UnavailableError():
             return Failure.UNAVAILABLE
         case ApiException():

@@ -82,14 +82,21 @@ class WorkQueue(Generic[Key]):
         else:
             entry.again, entry.forgotten = False, True
 
-    async def stop(self) -> None:
-        """Cancel everything and wait until it has ended."""
+    async def stop(self, *, grace: float = 0.0) -> None:
+        """Drop what is due and wait until all calls have ended; then keys may be added anew.
+
+        Args:
+            grace: Seconds that calls have to end by themselves; then they are cancelled.
+        """
         tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
         for key in list(self._entries):
             self.forget(key)
+        if tasks and grace:
+            await asyncio.wait(tasks, timeout=grace)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._entries.clear()  # those that were cancelled have not taken leave
 
     async def _work(self, key: Key, entry: _Entry) -> None:
         async with self._slots:

@@ -6,6 +6,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import psutil
+
 from vmferry_lab import processes
 from vmferry_lab.controlplane.control_plane import LOOPBACK, OPERATOR, ControlPlane
 from vmferry_lab.controlplane.kubeconfigs import client_environment
@@ -14,6 +16,9 @@ from vmferry_lab.hosts.host import Host
 from vmferry_lab.until import until
 
 OPERATOR_NAME = "operator"
+STANDBY_NAME = "operator-2"
+"""A second operator, which runs where it is started by its name."""
+_OPERATORS = (OPERATOR_NAME, STANDBY_NAME)
 _SERVING = 30.0
 _ROUGHLY = 1.0
 """Seconds by which the kernel's time of a process' start may be wrong."""
@@ -36,8 +41,9 @@ class Components:
 
     @property
     def names(self) -> list[str]:
-        """All of them."""
-        return [OPERATOR_NAME, *self._hosts]
+        """All that run by themselves, and a second operator where one runs."""
+        standby = [STANDBY_NAME] if self.runs(STANDBY_NAME) else []
+        return [OPERATOR_NAME, *standby, *self._hosts]
 
     @property
     def traces(self) -> Path:
@@ -83,7 +89,7 @@ class Components:
             lab=self._lab,
             log=self.log(name),
             environment=environment,
-            through=[] if name == OPERATOR_NAME else self._hosts[name].command(),
+            through=[] if name in _OPERATORS else self._hosts[name].command(),
         )
 
     def stop(self, name: str, *, kill: bool = False) -> None:
@@ -98,7 +104,11 @@ class Components:
 
     def runs(self, name: str) -> bool:
         """Whether it runs."""
-        return bool(processes.of_component(self._lab, self._known(name)))
+        return bool(self.processes(name))
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Its processes: one, or none."""
+        return processes.of_component(self._lab, self._known(name))
 
     def start_all(self) -> None:
         """Start all that do not run."""
@@ -106,12 +116,12 @@ class Components:
             self.start(name)
 
     def _kubeconfig(self, name: str) -> Path:
-        if name == OPERATOR_NAME:
+        if name in _OPERATORS:
             return self._control_plane.kubeconfig(OPERATOR)
         return self._control_plane.agent_kubeconfig(self._hosts[self._known(name)].name)
 
     def _command(self, name: str) -> list[str]:
-        if name == OPERATOR_NAME:
+        if name in _OPERATORS:
             return ["vmferry_operator", *_health(LOOPBACK)]
         host = self._hosts[self._known(name)]
         addresses = ["--connect-uri", host.connect_uri, "--migration-uri", host.migration_uri]
@@ -121,8 +131,9 @@ class Components:
         return ["vmferry_agent", "run", "--node", host.name, *libvirt, *addresses, *record, *health]
 
     def _known(self, name: str) -> str:
-        if name not in self.names:
-            raise LabError(f"there is no component {name}; there are: {', '.join(self.names)}")
+        known = [*_OPERATORS, *self._hosts]
+        if name not in known:
+            raise LabError(f"there is no component {name}; there are: {', '.join(known)}")
         return name
 
 

@@ -1,4 +1,7 @@
-"""The operator: two watches, two queues, and a list of everything now and then."""
+"""The operator: two watches, two queues, and a list of everything now and then.
+
+Until it leads, it follows and writes nothing: what it has seen is there when its turn comes.
+"""
 
 import asyncio
 import logging
@@ -35,13 +38,15 @@ _logger = logging.getLogger(__name__)
 
 LIST_EVERY = 300.0
 """Seconds between two full lists: kopf's watches do not tell what vanished while they were lost."""
+LAST_WRITES = 2.0
+"""Seconds for what is being decided when the operator stops; until its Lease is released, no other one decides."""
 
 
 class Controller:
-    """Reconciles all migrations and policies of the cluster.
+    """Reconciles all migrations and policies of the cluster while it leads, and follows them always.
 
     Args:
-        client: The connection to the API server.
+        client: The connection to the API server. It must refuse to write while another operator may.
         now: The time.
         namespace: Where the agents' Leases are.
         measurements: Told of what happens.
@@ -93,11 +98,12 @@ class Controller:
         ]
         self._listing: asyncio.Task[None] | None = None
         self._listed_at: datetime | None = None
+        self._leads = False
+        self._counts = False
 
     async def start(self) -> None:
         """Read everything, then follow it."""
         await self._list_all()
-        self._events.start()
         for watch in self._watches:
             watch.start()
         self._listing = asyncio.create_task(self._list_now_and_then(), name="list everything")
@@ -105,14 +111,42 @@ class Controller:
             "following %d migrations and %d policies", len(self._migrations.all()), len(self._policies.all())
         )
 
+    async def lead(self) -> None:
+        """Begin to decide: look at everything, as it is by now, which a watch may not have told yet."""
+        self._counts = True
+        await self._list_all()
+        self._leads = True
+        self._events.start()
+        for policy in self._policies.all():
+            self._look_at_policy(ObjectKey("", policy.metadata.name))
+        for migration in self._migrations.all():
+            self._look_at_migration(_key(migration))
+        _logger.info("leads now")
+
+    async def step_down(self, *, grace: float = 0.0) -> None:
+        """Decide nothing any more, and wait until nothing is written any more; it may lead again.
+
+        Args:
+            grace: Seconds for each of what is being decided, and for Events.
+        """
+        if not self._leads:
+            return
+        self._leads = False
+        await asyncio.gather(self._migration_queue.stop(grace=grace), self._policy_queue.stop(grace=grace))
+        await self._events.stop(last_words=grace)
+        _logger.info("does not lead any more")
+
+    def another_led(self, until: datetime) -> None:
+        """Take in that another operator led until then: what happened so far, it has told and counted."""
+        self._counts = False
+        self._events.discard(until)
+
     async def stop(self) -> None:
         """End; nothing is lost, since all state is in the objects."""
+        await self.step_down(grace=LAST_WRITES)
         if self._listing is not None:
             self._listing.cancel()
         await asyncio.gather(*(watch.stop() for watch in self._watches))
-        await self._migration_queue.stop()
-        await self._policy_queue.stop()
-        await self._events.stop()
 
     @property
     def dead(self) -> Sequence[str]:
@@ -120,7 +154,7 @@ class Controller:
         if self._listing is None:
             return []
         dead = [f"the watch of {watch.plural} has died" for watch in self._watches if not watch.lives]
-        if not self._events.lives:
+        if self._events.has_died:
             dead.append("Events are not written any more")
         return [*dead, "nothing is listed any more"] if self._listing.done() else dead
 
@@ -139,6 +173,7 @@ class Controller:
         policies = self._policies.all()
         queues = (self._policy_queue, self._migration_queue)
         return OperatorState(
+            leads=self._leads,
             standing=standing(self._migrations.all(), policies, now=self._now()),
             policies=[policy.metadata.name for policy in policies],
             watches={
@@ -155,24 +190,32 @@ class Controller:
 
     def _migration_changed(self, key: ObjectKey, old: VMMigration | None, new: VMMigration | None) -> None:
         self._events.migration_changed(old, new)
-        if old is not None and new is not None and old.metadata.uid == new.metadata.uid:
+        if self._counts and old is not None and new is not None and old.metadata.uid == new.metadata.uid:
             tally(old, new, self._measurements, at=self._now())
         if new is None:
             self._migration_queue.forget(key)
         else:
-            self._migration_queue.add(key)
+            self._look_at_migration(key)
         if self._cluster.migration_changed(key, new) and not self._wakes_others:
             self._wakes_others = True
             asyncio.get_running_loop().call_soon(self._wake_others)
         for name in {_policy_name(old), _policy_name(new)} - {None}:
-            self._policy_queue.add(ObjectKey("", name or ""))
+            self._look_at_policy(ObjectKey("", name or ""))
+
+    def _look_at_migration(self, key: ObjectKey) -> None:
+        if self._leads:
+            self._migration_queue.add(key)
+
+    def _look_at_policy(self, key: ObjectKey) -> None:
+        if self._leads:
+            self._policy_queue.add(key)
 
     def _wake_others(self) -> None:
         """Slots or bandwidth were taken or given back: some may start now, or have another share."""
         self._wakes_others = False
         cluster = self._cluster.now()
         for each in (*cluster.turns.worth_a_look(now=self._now()), *cluster.shares.changed()):
-            self._migration_queue.add(_key(each))
+            self._look_at_migration(_key(each))
 
     def _policy_changed(
         self, key: ObjectKey, old: MigrationPolicy | None, new: MigrationPolicy | None
@@ -180,13 +223,13 @@ class Controller:
         self._events.policy_changed(old, new)
         if new is not None:
             self._measurements.policy_seen(key.name)
-            self._policy_queue.add(key)
+            self._look_at_policy(key)
         if (old.spec if old else None) == (new.spec if new else None):
             return
         self._cluster.policies_changed()
         for each in self._migrations.all():
             if not each.status.is_over:
-                self._migration_queue.add(_key(each))
+                self._look_at_migration(_key(each))
 
     async def _list_now_and_then(self) -> None:
         while True:

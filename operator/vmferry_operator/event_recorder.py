@@ -87,23 +87,32 @@ class EventRecorder:
         return self._series.dropped
 
     @property
-    def lives(self) -> bool:
-        """Whether they are written."""
-        return self._worker is not None and not self._worker.done()
+    def has_died(self) -> bool:
+        """Whether they should be written and are not."""
+        return self._worker is not None and self._worker.done()
 
     def start(self) -> None:
         """Begin to write; what was recorded before is written, too."""
         self._worker = asyncio.create_task(self._work(), name="write events")
 
-    async def stop(self) -> None:
-        """Write what still waits, as far as that is soon done."""
+    async def stop(self, *, last_words: float = LAST_WORDS) -> None:
+        """Write no more; it may be started anew.
+
+        Args:
+            last_words: Seconds for what still waits.
+        """
         if self._worker is None:
             return
-        last_words = asyncio.create_task(self._flush(), name="write the last events")
-        self._worker.cancel()
-        await asyncio.wait({last_words}, timeout=LAST_WORDS)
-        last_words.cancel()
-        await asyncio.gather(self._worker, last_words, return_exceptions=True)
+        worker, self._worker = self._worker, None
+        worker.cancel()
+        flushing = asyncio.create_task(self._flush(), name="write the last events")
+        await asyncio.wait({flushing}, timeout=last_words)
+        flushing.cancel()
+        await asyncio.gather(worker, flushing, return_exceptions=True)
+
+    def discard(self, until: datetime) -> None:
+        """Forget what was recorded until then and is not written: another has told it."""
+        self._series.discard(until)
 
     def migration_changed(self, before: VMMigration | None, after: VMMigration | None) -> None:
         """Tell what has happened between two sightings; of the first one it is not known what is new."""

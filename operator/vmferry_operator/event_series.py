@@ -133,6 +133,13 @@ class EventSeries:
         series.tries = 0
         self._waiting.pop(series.name, None)
 
+    def discard(self, until: datetime) -> None:
+        """Forget what happened until then: it is another's to tell."""
+        for name, series in list(self._waiting.items()):
+            if series.last <= until:
+                del self._waiting[name]
+        self._known = {key: series for key, series in self._known.items() if series.last > until}
+
     def _distinct(self, now: datetime) -> datetime:
         """Later than any before, so that names differ and sort; with the microseconds that a MicroTime needs."""
         if self._newest is not None and now <= self._newest:

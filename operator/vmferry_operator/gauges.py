@@ -39,6 +39,8 @@ class WatchState:
 class OperatorState:
     """The operator at one moment."""
 
+    leads: bool
+    """Whether it decides; otherwise another one does, or none."""
     standing: Standing
     policies: Iterable[str]
     """The names of all that there are."""
@@ -51,10 +53,11 @@ class OperatorState:
 
 
 def families(registry: Registry, state: OperatorState) -> Iterator[Metric]:
-    """All of them."""
-    return iter(
-        [*_of_migrations(registry, state), *_of_the_cluster(registry, state), *_of_itself(registry, state)]
-    )
+    """All of them; what stands in the objects is shown by the one operator that leads, to be counted once."""
+    if state.leads:
+        yield from _of_migrations(registry, state)
+        yield from _of_the_cluster(registry, state)
+    yield from _of_itself(registry, state)
 
 
 def _of_migrations(registry: Registry, state: OperatorState) -> Iterator[Metric]:
@@ -165,6 +168,7 @@ def _of_the_cluster(registry: Registry, state: OperatorState) -> Iterator[Metric
 
 
 def _of_itself(registry: Registry, state: OperatorState) -> Iterator[Metric]:
+    yield _gauge(registry, "leader", "Whether this operator leads.", (), {(): float(state.leads)})
     begun = registry.counter_family(
         "watch_streams_begun", "Streams of the watch; more than one means it was lost.", "kind"
     )

@@ -9,7 +9,7 @@ from kubernetes import client as sync
 from kubernetes import config as sync_config
 from kubernetes.aio.client import ApiException
 
-from vmferry_kube.leases import OPERATOR_LEASE_NAME, Lease, agent_lease_name
+from vmferry_kube.leases import Lease, agent_lease_name
 from vmferry_lab.controlplane.control_plane import OPERATOR
 from vmferry_operator.cluster_facts import ClusterFacts
 
@@ -49,31 +49,6 @@ async def test_an_agent_creates_its_lease_and_renews_it(agent_of, leases):
     assert second.renew_time > first.renew_time
     assert (second.acquire_time, second.lease_transitions) == (first.acquire_time, 0)
     assert lease.renewed_at == second.renew_time
-
-
-async def test_the_operator_may_keep_its_own_lease(operator, leases):
-    lease = new(operator, OPERATOR_LEASE_NAME, holder="host-1")
-    await lease.renew()
-    await lease.renew()
-    spec = leases.read_namespaced_lease(OPERATOR_LEASE_NAME, NAMESPACE).spec
-    assert (spec.holder_identity, spec.renew_time) == ("host-1", lease.renewed_at)
-
-
-async def test_one_that_is_alone_need_not_wait_with_its_first_renewal(operator, leases):
-    lease = new(operator, OPERATOR_LEASE_NAME, holder="host-1", every=timedelta(hours=1))
-    renewed, real = asyncio.Event(), lease.renew
-
-    async def renew():
-        await real()
-        renewed.set()
-
-    lease.renew = renew
-    keeping = asyncio.create_task(lease.keep(at_once=True))
-    async with asyncio.timeout(30):
-        await renewed.wait()
-    keeping.cancel()
-    spec = leases.read_namespaced_lease(OPERATOR_LEASE_NAME, NAMESPACE).spec
-    assert spec.renew_time == lease.renewed_at
 
 
 async def test_after_a_reboot_the_same_lease_has_another_holder(agent_of, leases):

@@ -70,7 +70,7 @@ def operator(
     migrations: Sequence[VMMigration],
     now: datetime,
 ) -> Finding:
-    """Whether it lives, by the Lease that it keeps, and whether it has looked at what is there."""
+    """Whether one leads, by the Lease that it holds, and whether it has looked at what is there."""
     cure = "see that it runs, and look at its log: what runs goes on, but nothing starts and no step is taken"
     unseen = _unseen(policies, migrations)
     late = [name for name, created in unseen.items() if created is not None and now - created > _SHORT]
@@ -84,7 +84,9 @@ def operator(
         seen = f"has not yet looked at {len(unseen)} of {len(policies) + len(migrations)} objects"
     own = [each for each in leases if each["metadata"]["name"] == OPERATOR]
     if not own:
-        return note("operator", f"whether it runs is not known: it keeps no Lease that can be read; {seen}")
+        return note("operator", f"whether it runs is not known: it holds no Lease that can be read; {seen}")
+    if not own[0]["spec"].get("holderIdentity"):
+        return error("operator", "none leads: its Lease was given back, and no other one has taken it", cure)
     lives = _alive("operator", own[0], now, cure)
     return ok("operator", f"{lives.message}, {seen}") if lives.level == Level.OK else lives
 

@@ -136,3 +136,39 @@ async def test_its_length_is_that_of_all_that_is_worked_on_or_waits_for_it(queue
     queue.add("b")
     await work.called(3)
     assert queue.length == 2
+
+
+async def test_a_queue_that_was_stopped_may_be_used_anew(queueing):
+    work = Work()
+    work.go.clear()
+    queue = queueing(work)
+    queue.add("a")
+    await work.called(1)
+    await queue.stop()
+    assert queue.length == 0
+    work.go.set()
+    queue.add("a")
+    await work.called(2)
+
+
+async def test_what_is_worked_on_may_end_by_itself_before_a_stop_and_nothing_follows_it(queueing):
+    ended = []
+    work = Work(timedelta(0))
+    work.go.clear()
+
+    async def call(key):
+        after = await work(key)
+        ended.append(key)
+        return after
+
+    queue = queueing(call)
+    queue.add("a")
+    queue.add("b")
+    await work.called(2)
+    queue.add("a")
+    stopping = asyncio.create_task(queue.stop(grace=30))
+    await asyncio.sleep(0)
+    work.go.set()
+    await stopping
+    assert sorted(ended) == ["a", "b"]
+    assert (work.keys, queue.length) == (["a", "b"], 0)

@@ -110,7 +110,7 @@ async def test_each_write_tells_how_it_failed(server, recorder):
     recorder.migration_changed(BEFORE, SELECTED)
     await true(lambda: len(server.told) == 4)
     assert server.told == [Failure.REFUSED, Failure.UNAVAILABLE, None, None]
-    assert recorder.lives
+    assert not recorder.has_died
 
 
 @pytest.mark.parametrize("answers", [[503, 500], ["hang up"], [429]])

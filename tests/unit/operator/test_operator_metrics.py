@@ -25,17 +25,30 @@ def scraped(metrics):
     }
 
 
+def state(there, *, leads):
+    watches = {"VMMigration": WatchState(streams_begun=2, heard_at=NOW, queued=3)}
+    return OperatorState(
+        leads=leads, standing=there, policies=["p"], watches=watches, listed_at=NOW, events_dropped=4
+    )
+
+
 @pytest.fixture
 def following():
     """Metrics of a state that can be filled."""
     metrics, there = Metrics(), Standing()
-    watches = {"VMMigration": WatchState(streams_begun=2, heard_at=NOW, queued=3)}
-    metrics.follow(
-        lambda: OperatorState(
-            standing=there, policies=["p"], watches=watches, listed_at=NOW, events_dropped=4
-        )
-    )
+    metrics.follow(lambda: state(there, leads=True))
     return metrics, there
+
+
+def test_a_standby_tells_of_itself_and_leaves_what_stands_in_the_objects_to_the_one_that_leads():
+    metrics, there = Metrics(), Standing()
+    there.migrations["p", Phase.RUNNING] = 2
+    metrics.follow(lambda: state(there, leads=False))
+    now = scraped(metrics)
+    assert now["leader",] == 0
+    assert now["watch_streams_begun_total", "VMMigration"] == 2
+    assert ("migrations", "Running", "p") not in now
+    assert not {"policies", "queue_length", "queue_longest_wait_seconds"} & {name for name, *_ in now}
 
 
 def test_what_is_is_asked_for_at_each_scrape(following):
@@ -44,6 +57,7 @@ def test_what_is_is_asked_for_at_each_scrape(following):
     there.sharing["node-a", "out"], there.shared["node-a", "out"] = 2, 2**20
     there.longest_wait = timedelta(minutes=2)
     now = scraped(metrics)
+    assert now["leader",] == 1
     assert now["migrations", "Running", "p"] == 2
     assert now["node_sharing_migrations", "node-a", "out"] == 2
     assert now["node_shared_bytes_per_second", "node-a", "out"] == 2**20

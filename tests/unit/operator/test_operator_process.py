@@ -36,7 +36,7 @@ def test_while_nothing_answers_it_is_well_and_says_what_it_waits_for(operator):
     assert ask(log, "/readyz") == (503, "the API server has not listed all migrations and policies yet\n")
     status, metrics = ask(log, "/metrics")
     assert status == 200
-    assert 'vmferry_operator_migrations{phase="Running",policy="(built-in)"} 0.0' in metrics
+    assert "vmferry_operator_leader 0.0" in metrics
     assert "vmferry_operator_listed_timestamp_seconds 1" not in metrics
 
 

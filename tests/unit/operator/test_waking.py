@@ -35,6 +35,7 @@ class Cluster:
 
     def __init__(self, client, monkeypatch):
         self.controller = Controller(client, now=lambda: after(60))
+        self.controller._leads = True
         self.woken = set()
         self._version = 0
         monkeypatch.setattr(self.controller._migration_queue, "add", lambda key: self.woken.add(key.name))
