@@ -16,11 +16,11 @@ _logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT = 15
 """Seconds for one request in all."""
-READ_AGAIN = timedelta(minutes=1)
-"""After so long credentials are read anew. The kubelet renews a token when a fifth of its hour is left."""
 MayWrite = Callable[[], float]
 """Tells for how many seconds a write may take that begins now; raises NotLeadingError where none may."""
 _READS = {"GET", "HEAD", "OPTIONS"}
+READ_AGAIN = timedelta(minutes=1)
+"""After so long credentials are read anew. The kubelet renews a token when a fifth of its hour is left."""
 
 
 @asynccontextmanager
@@ -61,13 +61,6 @@ async def connect(
         yield client
 
 
-async def _read(configuration: Configuration) -> None:
-    try:
-        config.load_incluster_config(client_configuration=configuration, try_refresh_token=False)
-    except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)
-
-
 def guard(client: ApiClient, may_write: MayWrite) -> None:
     """Have this asked before each write of a client, as the last thing before it is sent."""
     send = client.rest_client.request
@@ -80,3 +73,10 @@ def guard(client: ApiClient, may_write: MayWrite) -> None:
         return await send(method, url, **words)
 
     client.rest_client.request = request
+
+
+async def _read(configuration: Configuration) -> None:
+    try:
+        config.load_incluster_config(client_configuration=configuration, try_refresh_token=False)
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)

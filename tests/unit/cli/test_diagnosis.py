@@ -2,22 +2,18 @@
 
 import copy
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
 from kubectl_vmferry.cluster.certificates import tls_address
 from kubectl_vmferry.commands import doctor
 from kubectl_vmferry.diagnosis.admission import NAMES, admission
 from kubectl_vmferry.diagnosis.api import crds, server
-from kubectl_vmferry.diagnosis.certificates import expiry, not_after
+from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
 from kubectl_vmferry.diagnosis.policies import policies
@@ -248,29 +244,6 @@ def test_policies_are_well_or_say_why_not():
     assert shown(policies([default])) == [("ok", "policies", "1, all can be carried out")]
     assert shown(policies([default, refused])) == [("error", "policy bad", "can't be read")]
     assert [each.level for each in policies([policy()])] == [Level.OK, Level.NOTE]
-
-
-def certificate(end):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x" * 60)])
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(2**150).not_valid_before(end - timedelta(days=9)).not_valid_after(end)
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-
-@pytest.mark.parametrize("year", [2026, 2049, 2050, 2099])
-def test_the_end_of_a_certificate_is_read(year):
-    end = datetime(year, 12, 30, 1, 2, 3, tzinfo=UTC)
-    assert not_after(f"something before\n{certificate(end)}") == end
-
-
-@pytest.mark.parametrize(
-    "given",
-    ["", b"", b"\x30\x00", b"\x30\x82\x01", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"],
-)
-def test_what_is_no_certificate_is_refused(given):
-    with pytest.raises(ValueError, match="certificate"):
-        not_after(given)
 
 
 def test_a_certificate_warns_before_it_ends():
