@@ -56,8 +56,9 @@ images: $(READY)  ## the container images of operator and agent, in dist/images;
 release: images  ## wheel, chart, manifests and bills of materials of this commit, in dist/release
 	$(BIN)/python -m vmferry_lab.release
 
-bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
+bench: setup  ## what a decision costs, and admission; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
+	$(BIN)/python bench/admission.py
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
