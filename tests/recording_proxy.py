@@ -92,7 +92,7 @@ class RecordingProxy:
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls, limit=0))
         application = web.Application(client_max_size=2**24)
         application.router.add_route("*", "/{path:.*}", self._pass_on)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         port: int = self._runner.addresses[0][1]
@@ -105,23 +105,33 @@ class RecordingProxy:
         await self._runner.cleanup()
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        assert self._session is not None
         self.asked.append(Asked(at=time.monotonic(), method=request.method, path=request.path))
-        headers = {
+        response = web.StreamResponse()
+        try:
+            await self._answer(request, response)
+        except (
+            aiohttp.ClientError,
+            ConnectionError,
+        ):  # one of the two ends is gone: so is the other one then
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _answer(self, request: web.Request, response: web.StreamResponse) -> None:
+        assert self._session is not None
+        passed = {
             name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON
         }
-        headers.pop("Authorization", None)
         async with self._session.request(
             request.method,
             self._server + request.raw_path,
-            headers=headers,
+            headers=passed,
             data=await request.read() or None,
             skip_auto_headers={"Content-Type", "Accept-Encoding"},
             timeout=aiohttp.ClientTimeout(total=None),
         ) as answer:
-            response = web.StreamResponse(status=answer.status)
+            response.set_status(answer.status)
             response.content_type = answer.content_type
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)
-            return response

@@ -69,6 +69,8 @@ async def standby(control_plane, monkeypatch):
         await controller.start()
         await true("its watches", lambda: not controller.unheard)
         yield controller, may
+        may.write = True
+        await controller.step_down(grace=PATIENCE)  # what is cut off keeps its socket for a while
         await controller.stop()
 
 
@@ -116,7 +118,7 @@ async def test_it_decides_nothing_until_it_leads_nor_after_that(standby, objects
     await true("a decision", lambda: migration.phase)
     assert controller.state.leads
 
-    await controller.step_down()
+    await controller.step_down(grace=PATIENCE)
     may.write = False
     migration.patch(spec={"cancel": True})
     await true("that to be seen", lambda: controller._migrations.all()[0].spec.cancel)
@@ -138,4 +140,3 @@ async def test_what_it_begins_to_write_as_its_time_is_over_is_refused_and_is_no_
     assert migration.phase is None
     assert "Traceback" not in caplog.text
     assert not controller.dead
-    await controller.step_down()
