@@ -24,15 +24,16 @@ AGENTS = (SOURCE, TARGET)
 ALL = (OPERATOR_NAME, *AGENTS)
 (BEFORE,) = (Path(__file__).parents[1] / "released").glob("vmferry-*.whl")
 """The release before this version."""
-FIRST = {"after": {"stalled": "1s"}, "setMaxDowntime": "200ms"}
+FIRST = {"after": {"stalled": "1s"}, "setMaxDowntime": "10ms"}
 HOPELESS = {
-    "maxDowntime": "100ms",
+    "maxDowntime": "5ms",
     "bandwidth": {"perMigration": "50Mi"},
     "stallingLimit": "1s",
     "progressTimeout": "0s",
     "steps": [FIRST],
 }
-"""For a guest that needs 1.3 s: it takes one step, and goes on until it is given another one."""
+"""For a guest that needs 1.3 s, and more than this even on a machine too busy to let it write so much: it takes
+one step, and goes on until it is given another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
