@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from asked_migration import reason
@@ -14,6 +15,7 @@ from vmferry_lab.components import agent_name
 from vmferry_lab.controlplane.certificates import Authority
 from vmferry_lab.guests.image import Pattern
 
+PAGE = (Path(__file__).parents[3] / "docs" / "transport.md").read_text()
 MIB = 2**20
 MEMORY = 32 * MIB
 PAST = timedelta(minutes=-1)
@@ -152,7 +154,7 @@ def test_certificates_and_their_authority_are_replaced_while_a_migration_runs_an
 
     def install(name, which, authorities):
         said = hosts[name].install(secrets[name, which], authorities)
-        assert said.startswith("certificates installed\nupdate tls related files succeed")
+        assert f" /etc/pki libvirt-qemu\n{said.strip()}\n```" in PAGE
         assert hosts[name].install(secrets[name, which], authorities) == ""
 
     for name in hosts:
