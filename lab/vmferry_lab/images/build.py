@@ -27,6 +27,11 @@ class Source:
     epoch: int
     """When the commit was made, in seconds since 1970."""
 
+    @property
+    def dirty(self) -> bool:
+        """Files differ from the commit."""
+        return self.revision.endswith("-dirty")
+
 
 def build(checkout: Path, engines: list[str], say: Say, *, fresh: bool = False) -> dict[str, Path]:
     """Build them all.

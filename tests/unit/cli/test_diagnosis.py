@@ -86,7 +86,12 @@ def test_an_api_server_must_know_selectable_fields(version, level):
 def lease(name, seconds, **spec):
     return {
         "metadata": {"name": name},
-        "spec": {"renewTime": told(seconds), "leaseDurationSeconds": 40, **spec},
+        "spec": {
+            "holderIdentity": "somebody",
+            "renewTime": told(seconds),
+            "leaseDurationSeconds": 40,
+            **spec,
+        },
     }
 
 
@@ -125,6 +130,16 @@ def test_an_operator_that_has_not_looked_at_what_is_there_is_an_error():
 def test_an_operator_with_a_lease_lives_as_that_says():
     assert operator([lease("vmferry-operator", 55)], [], [], at(60)).level == Level.OK
     assert operator([lease("vmferry-operator", 5)], [], [running()], at(60)).level == Level.ERROR
+    short = lease("vmferry-operator", 45, leaseDurationSeconds=10)
+    assert operator([short], [], [running()], at(60)).message == "has not renewed its Lease for 15 s"
+
+
+def test_an_operator_whose_lease_nobody_holds_is_an_error():
+    found = operator([lease("vmferry-operator", 59, holderIdentity="")], [], [running()], at(60))
+    assert (found.level, found.message) == (
+        Level.ERROR,
+        "none leads: its Lease was given back, and no other one has taken it",
+    )
 
 
 @pytest.mark.parametrize("there", [[], [running()]])
