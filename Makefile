@@ -4,13 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint crds chart docs pictures lock images release bench setup clean
+.PHONY: demo test cluster-test lint crds chart docs pictures lock images release released bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
 
 test: setup  ## unit, integration (real API server), e2e (real API server, libvirt, QEMU)
 	$(BIN)/python -m pytest
+
+cluster-test: setup  ## what is shipped, on a real cluster of two nodes (root): images, manifests, pods; says why where there can be none
+	@$(BIN)/vmferry-lab cluster possible; case $$? in \
+	  0) $(MAKE) images && $(BIN)/vmferry-lab cluster binaries && $(BIN)/python -m pytest tests/cluster ;; \
+	  3) echo "make cluster-test: nothing was tested, for this reason" ;; \
+	  *) exit 1 ;; \
+	esac
 
 lint: $(READY)  ## style, types, layers, and the generated files
 	$(BIN)/ruff check .
@@ -65,6 +72,9 @@ $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-pack
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
+
+released: $(READY)  ## after a release: keep WHEEL=dist/vmferry-VERSION-py3-none-any.whl as the version before, which the tests of version skew run
+	$(BIN)/python tests/released/keep.py $(WHEEL)
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

@@ -19,8 +19,8 @@ def why_readable(*, connect_uri: str | None, migration_uri: str | None) -> str |
     """
     if migration_uri is not None and urlsplit(migration_uri).scheme == "rdma":
         return (
-            f"the migration URI is {migration_uri}, and QEMU encrypts nothing that goes by RDMA; give the target's "
-            "agent a --migration-uri of tcp://HOST"
+            f"the migration URI is {migration_uri}, and QEMU encrypts nothing that goes by RDMA; "
+            "give the target's agent a --migration-uri of tcp://HOST"
         )
     if connect_uri is None:
         return None

@@ -1,7 +1,8 @@
 """What is written to the API server: status by server-side apply, finalizers by JSON patch."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from kubernetes.aio.client import (
@@ -24,6 +25,7 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _TEST_FAILED = {_CONFLICT, 422}
 """What the API server answers to a JSON patch whose test fails."""
+_Read = Callable[..., Awaitable[dict[str, Any]]]
 
 
 class StatusWriter:
@@ -52,7 +54,7 @@ class StatusWriter:
             UnavailableError: There was no answer.
             kubernetes.aio.client.ApiException: Refused; its `status` is the HTTP status, 404: it is gone.
         """
-        async with _writing(self._api, metadata, self._tell):
+        async with _writing(_reading(self._api, metadata), metadata, self._tell):
             result: dict[str, Any] = await self._api.patch_namespaced_custom_object_status(
                 **_place(metadata),
                 body={
@@ -69,17 +71,16 @@ class StatusWriter:
         return result
 
     async def apply_policy(self, metadata: ObjectMeta, status: dict[str, Any]) -> dict[str, Any]:
-        """Apply to a MigrationPolicy, whatever its version; otherwise as for a VMMigration."""
-        with timed(self._tell), asking():
+        """Apply to a MigrationPolicy, as to a VMMigration."""
+        place = {"group": GROUP, "version": VERSION, "plural": "migrationpolicies", "name": metadata.name}
+        read = partial(self._api.get_cluster_custom_object, **place)
+        async with _writing(read, metadata, self._tell):
             result: dict[str, Any] = await self._api.patch_cluster_custom_object_status(
-                group=GROUP,
-                version=VERSION,
-                plural="migrationpolicies",
-                name=metadata.name,
+                **place,
                 body={
                     "apiVersion": API_VERSION,
                     "kind": "MigrationPolicy",
-                    "metadata": {"name": metadata.name, "uid": metadata.uid},
+                    "metadata": _version_seen(metadata),
                     "status": status,
                 },
                 field_manager=self._manager,
@@ -114,7 +115,7 @@ class FinalizerWriter:
         """
         others = [each for each in metadata.finalizers if each != FINALIZER]
         wanted = [*others, FINALIZER] if held else others
-        async with _writing(self._api, metadata, self._tell, changed=_TEST_FAILED):
+        async with _writing(_reading(self._api, metadata), metadata, self._tell, changed=_TEST_FAILED):
             result: dict[str, Any] = await self._api.patch_namespaced_custom_object(
                 **_place(metadata),
                 body=[
@@ -140,31 +141,33 @@ class Remover:
         self._tell = tell
 
     async def remove(self, metadata: ObjectMeta) -> None:
-        """Delete this one; a namesake stays.
+        """Delete this one, if it is as it was seen; a namesake stays.
 
         Raises:
+            ConflictError: The object has changed.
             UnavailableError: There was no answer.
             kubernetes.aio.client.ApiException: Refused; 404: it is gone already.
         """
-        async with _writing(self._api, metadata, self._tell):
+        seen = V1Preconditions(uid=metadata.uid, resource_version=metadata.resource_version)
+        async with _writing(_reading(self._api, metadata), metadata, self._tell):
             await self._api.delete_namespaced_custom_object(
                 **_place(metadata),
-                body=V1DeleteOptions(preconditions=V1Preconditions(uid=metadata.uid)),
+                body=V1DeleteOptions(preconditions=seen),
                 _request_timeout=REQUEST_TIMEOUT,
             )
 
 
 @asynccontextmanager
 async def _writing(
-    api: CustomObjectsApi, seen: ObjectMeta, tell: Tell, *, changed: Collection[int] = (_CONFLICT,)
+    read: _Read, seen: ObjectMeta, tell: Tell, *, changed: Collection[int] = (_CONFLICT,)
 ) -> AsyncIterator[None]:
-    """Around a write to a migration that holds for what was seen.
+    """Around a write to an object that holds for what was seen.
 
     Args:
-        api: The connection.
-        seen: The migration's, as it was seen.
+        read: Reads the object anew.
+        seen: The object's, as it was seen.
         tell: Takes what the write took.
-        changed: The refusals that may mean that the migration has changed.
+        changed: The refusals that may mean that the object has changed.
 
     Raises:
         ConflictError: It has changed.
@@ -177,23 +180,27 @@ async def _writing(
                 yield
         except ApiException as error:
             if error.status in changed:
-                await _must_be_as_seen(api, seen)
+                await _must_be_as_seen(read, seen)
             raise
 
 
-async def _must_be_as_seen(api: CustomObjectsApi, seen: ObjectMeta) -> None:
-    """Look whether it is because a migration has changed that something was refused.
+async def _must_be_as_seen(read: _Read, seen: ObjectMeta) -> None:
+    """Look whether it is because an object has changed that something was refused.
 
     Raises:
         ConflictError: It has.
         kubernetes.aio.client.ApiException: 404: it is gone.
     """
     with asking():
-        found = await api.get_namespaced_custom_object(**_place(seen), _request_timeout=REQUEST_TIMEOUT)
+        found = await read(_request_timeout=REQUEST_TIMEOUT)
     if found["metadata"]["uid"] != seen.uid:
         raise ApiException(status=_NOT_FOUND, reason="another object has its name by now")
     if found["metadata"]["resourceVersion"] != seen.resource_version:
         raise ConflictError(found)
+
+
+def _reading(api: CustomObjectsApi, metadata: ObjectMeta) -> _Read:
+    return partial(api.get_namespaced_custom_object, **_place(metadata))
 
 
 def _place(metadata: ObjectMeta) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`vmferry-lab cluster ...`: a lab whose nodes run pods, by the shipped images and manifests."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -9,10 +10,14 @@ import click
 from vmferry_lab.cluster.binaries import find_or_build_cluster
 from vmferry_lab.cluster.cluster import NAMESPACE
 from vmferry_lab.cluster.pods import Pods
+from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.kinds import HostsKind, check_cluster_possible
 from vmferry_lab.invocation import command_line
 from vmferry_lab.lab import Lab
 from vmferry_lab.options import LabCommand, Quantity
+
+_NOT_POSSIBLE = 3
+"""The exit code that tells a machine's lack from an error, which has 1 or 2."""
 
 
 @click.group(cls=LabCommand)
@@ -52,8 +57,12 @@ def load(lab: Lab, *, archive: Path) -> None:
 
 @cluster.command("possible")
 def possible() -> None:
-    """Tell whether this machine can have one; exit code 1 and the reason if not."""
-    check_cluster_possible()
+    """Tell whether this machine can have one; exit code 3 and the reason if not."""
+    try:
+        check_cluster_possible()
+    except LabError as error:
+        click.echo(str(error))
+        sys.exit(_NOT_POSSIBLE)
     click.echo("a cluster can be had here")
 
 

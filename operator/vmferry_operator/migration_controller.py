@@ -144,7 +144,7 @@ class MigrationController:
             await self._let_go(key)
         if decision.delete:
             _logger.info("%s: ttlAfterFinished is over; deleted", key)
-            await self._remover.remove(migration.metadata)
+            await self._remover.remove((self._migrations.get(key) or migration).metadata)
         return decision.check_again
 
     async def _let_go(self, key: ObjectKey) -> None:

@@ -9,6 +9,7 @@ from kubernetes.aio.client import ApiException
 from vmferry_api.conditions import ConditionType, Status, condition
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy, MigrationPolicyStatus
+from vmferry_kube.errors import ConflictError
 from vmferry_kube.keys import ObjectKey
 from vmferry_kube.migrations import StatusWriter
 from vmferry_operator.decisions.select import unreadable_message
@@ -41,7 +42,11 @@ class PolicyController:
         self._now = now
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
-        """Make the policy's status as it should be."""
+        """Make the policy's status as it should be.
+
+        Raises:
+            ConflictError: Not done; what was in the way has been taken in.
+        """
         policy = self._policies.get(key)
         if policy is None:
             return None
@@ -50,6 +55,9 @@ class PolicyController:
             return None
         try:
             self._policies.take(await self._status.apply_policy(policy.metadata, status.as_json()))
+        except ConflictError as error:
+            self._policies.take(error.found)
+            raise
         except ApiException as error:
             if error.status != 404:  # noqa: PLR2004 - deleted meanwhile; the watch tells
                 raise

@@ -14,7 +14,7 @@ RIGHTS = {
     OPERATOR: {
         "vmmigrations": {"get", "list", "watch", "patch", "delete"},
         "vmmigrations/status": {"patch"},
-        "migrationpolicies": {"get", "list", "watch"},
+        "migrationpolicies": {"list", "watch"},
         "migrationpolicies/status": {"patch"},
         "nodes": {"get"},
         "namespaces": {"get"},

@@ -53,13 +53,26 @@ def _of(leases: Sequence[Lease], prefix: str) -> list[Lease]:
     return [each for each in leases if each["metadata"]["name"].startswith(prefix)]
 
 
+def lives(lease: Lease, now: datetime) -> bool:
+    """Whether its holder has renewed a Lease lately, and has not given it back."""
+    age = _age(lease, now)
+    return bool(lease["spec"].get("holderIdentity")) and age is not None and age <= _lasts(lease)
+
+
+def _age(lease: Lease, now: datetime) -> timedelta | None:
+    renewed = lease["spec"].get("renewTime")
+    return None if renewed is None else now - datetime.fromisoformat(renewed)
+
+
+def _lasts(lease: Lease) -> timedelta:
+    return timedelta(seconds=lease["spec"].get("leaseDurationSeconds") or 40)
+
+
 def _alive(subject: str, lease: Lease, now: datetime, cure: str) -> Finding:
-    spec = lease["spec"]
-    renewed = spec.get("renewTime")
-    if renewed is None:
+    age = _age(lease, now)
+    if age is None:
         return error(subject, "its Lease was never renewed", cure)
-    age = now - datetime.fromisoformat(renewed)
-    if age > timedelta(seconds=spec.get("leaseDurationSeconds") or 40):
+    if age > _lasts(lease):
         return error(subject, f"has not renewed its Lease for {span(age)}", cure)
     return ok(subject, f"lives (renewed its Lease {span(age)} ago)")
 
@@ -70,7 +83,7 @@ def operator(
     migrations: Sequence[VMMigration],
     now: datetime,
 ) -> Finding:
-    """Whether it lives, by the Lease that it keeps, and whether it has looked at what is there."""
+    """Whether one leads, by the Lease that it holds, and whether it has looked at what is there."""
     cure = "see that it runs, and look at its log: what runs goes on, but nothing starts and no step is taken"
     unseen = _unseen(policies, migrations)
     late = [name for name, created in unseen.items() if created is not None and now - created > _SHORT]
@@ -84,7 +97,9 @@ def operator(
         seen = f"has not yet looked at {len(unseen)} of {len(policies) + len(migrations)} objects"
     own = [each for each in leases if each["metadata"]["name"] == OPERATOR]
     if not own:
-        return note("operator", f"whether it runs is not known: it keeps no Lease that can be read; {seen}")
+        return note("operator", f"whether it runs is not known: it holds no Lease that can be read; {seen}")
+    if not own[0]["spec"].get("holderIdentity"):
+        return error("operator", "none leads: its Lease was given back, and no other one has taken it", cure)
     lives = _alive("operator", own[0], now, cure)
     return ok("operator", f"{lives.message}, {seen}") if lives.level == Level.OK else lives
 

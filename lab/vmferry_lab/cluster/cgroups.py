@@ -12,6 +12,8 @@ ROOT = Path("/sys/fs/cgroup")
 _TIMEOUT = 20.0
 _NEEDED = {"cpu", "memory", "pids"}
 """The controllers that a kubelet does not go without."""
+_WEIGHTS = {"cpu.shares": "16384", "cpu.weight": "1600"}
+"""All pods of a node together against each single process of this machine: as many as a busy machine has."""
 
 
 def name(lab: Path, node: str) -> str:
@@ -32,6 +34,9 @@ def create(lab: Path, node: str) -> None:
         for file in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts with none
             if (hierarchy / file).exists():
                 (group / file).write_text((hierarchy / file).read_text())
+        for file, weight in _WEIGHTS.items():
+            if (group / file).exists():
+                (group / file).write_text(weight)
 
 
 def remove_all(lab: Path) -> None:

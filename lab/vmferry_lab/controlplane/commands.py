@@ -56,6 +56,8 @@ class Settings:
     """The key of service account tokens."""
     kubeconfig: Path
     """The controller manager's and the scheduler's."""
+    audit_policy: Path
+    audit_log: Path
     pods: PodSettings | None = None
 
 
@@ -103,6 +105,8 @@ def _apiserver(settings: Settings) -> list[str]:
         f"--service-account-signing-key-file={settings.accounts}",
         "--allow-privileged=true",
         "--endpoint-reconciler-type=none",
+        f"--audit-policy-file={settings.audit_policy}",
+        f"--audit-log-path={settings.audit_log}",
     ]
 
 

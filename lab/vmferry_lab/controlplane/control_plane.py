@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vmferry_lab import processes
 from vmferry_lab.controlplane.accounts import AGENT_ACCOUNT, OPERATOR_ACCOUNT, bound_token
+from vmferry_lab.controlplane.audit import audit_policy
 from vmferry_lab.controlplane.binaries import Binaries
 from vmferry_lab.controlplane.certificates import Authority
 from vmferry_lab.controlplane.commands import (
@@ -80,7 +81,9 @@ class ControlPlane:
 
     @property
     def names(self) -> list[str]:
-        """Those of its servers, in the order in which they start."""
+        """Those of its servers, in the order in which they start; none before it has been started once."""
+        if not self._record.exists():
+            return []
         return list(json.loads(self._record.read_text())["commands"])
 
     @property
@@ -160,6 +163,11 @@ class ControlPlane:
                 processes.stop(processes.of_component(self.lab, name), how=how)
 
     @property
+    def audit_log(self) -> Path:
+        """What operator and agents have asked of the API server; see vmferry_lab.controlplane.audit."""
+        return self.lab / "logs" / "audit.log"
+
+    @property
     def _record(self) -> Path:
         return self.lab / "control-plane.json"
 
@@ -184,7 +192,10 @@ class ControlPlane:
             accounts=authority.signing_key("service-accounts"),
             kubeconfig=self.kubeconfig(),
             pods=self._pod_settings(authority, pods) if pods else None,
+            audit_policy=self.lab / "audit-policy.yaml",
+            audit_log=self.audit_log,
         )
+        settings.audit_policy.write_text(audit_policy())
         shutil.rmtree(settings.data, ignore_errors=True)
         url = f"https://{address}:{port}"
         users = {ADMIN: _ADMINISTRATOR, **(pods.users if pods else {})}

@@ -7,11 +7,11 @@ _OWN = ("has expired", "not yet active", "failed validation", "Unable to access 
 """Of one of the host's own files, before anything is sent."""
 _HOSTS = {"server": "target", "client": "source"}
 _PEERS = {
-    "TLS channel": "the QEMUs don't take each other's certificates: both need an authority in common in ca-cert.pem, "
-    "the source a client-cert.pem, and the target a server-cert.pem that names the host of its --migration-uri, or "
-    "its --tls-destination",
-    "Failed to verify peer's certificate": "the target's servercert.pem must name the host of its --connect-uri, and "
-    "be signed by an authority in the source's cacert.pem",
+    "TLS channel": "the QEMUs don't take each other's certificates: both need an authority in common in "
+    "ca-cert.pem, the source a client-cert.pem, and the target a server-cert.pem that names the host of its "
+    "--migration-uri, or its --tls-destination",
+    "Failed to verify peer's certificate": "the target's servercert.pem must name the host of its "
+    "--connect-uri, and be signed by an authority in the source's cacert.pem",
     "Unable to read TLS confirmation": "the target's libvirtd has refused the source: it needs a clientcert.pem "
     "that an authority in the target's cacert.pem has signed",
     "ca-cert.pem: No such file": "one of the hosts has no certificates for QEMU: vmferry-agent check tells which",

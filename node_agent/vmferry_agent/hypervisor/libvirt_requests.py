@@ -16,7 +16,7 @@ _UNLIMITED_MEBI = 2**63 // _MEBI - 1
 def refuse_readable(request: StartRequest) -> None:
     """Start nothing that is to be encrypted by addresses that leave part of it readable.
 
-    The operator does not order it; what is ordered goes by what the target's agent tells at the moment of the start.
+    The operator does not order it; but a start goes by what the target's agent tells at that moment.
 
     Raises:
         HypervisorError: It is to be encrypted, and would not be.

@@ -13,10 +13,22 @@ UNKNOWN = "failed validation against /etc/pki/qemu/ca-cert.pem: The certificate 
 @pytest.mark.parametrize(
     ("said", "to_do"),
     [
-        (ADD + "The server certificate /etc/pki/qemu/server-cert.pem has expired", "server-cert.pem on the target"),
-        (ADD + "The client certificate /etc/pki/qemu/client-cert.pem has expired", "client-cert.pem on the source"),
-        (ADD + f"Our own certificate /etc/pki/qemu/server-cert.pem {UNKNOWN}", "server-cert.pem on the target"),
-        (ADD + f"Our own certificate /etc/pki/qemu/client-cert.pem {UNKNOWN}", "client-cert.pem on the source"),
+        (
+            ADD + "The server certificate /etc/pki/qemu/server-cert.pem has expired",
+            "server-cert.pem on the target",
+        ),
+        (
+            ADD + "The client certificate /etc/pki/qemu/client-cert.pem has expired",
+            "client-cert.pem on the source",
+        ),
+        (
+            ADD + f"Our own certificate /etc/pki/qemu/server-cert.pem {UNKNOWN}",
+            "server-cert.pem on the target",
+        ),
+        (
+            ADD + f"Our own certificate /etc/pki/qemu/client-cert.pem {UNKNOWN}",
+            "client-cert.pem on the source",
+        ),
         (
             ADD + "Unable to access credentials /etc/pki/qemu/server-key.pem: No such file or directory",
             "server-key.pem on the target",
@@ -26,15 +38,17 @@ UNKNOWN = "failed validation against /etc/pki/qemu/ca-cert.pem: The certificate 
             "vmferry-agent check tells which",
         ),
         (
-            "internal error: qemu unexpectedly closed the monitor: Cannot read from TLS channel: Input/output error "
-            "Not a migration stream",
-            "names the host of its --migration-uri, or its --tls-destination",
+            "qemu unexpectedly closed the monitor: Cannot read from TLS channel: Input/output error",
+            "names the host of its --migration-uri",
         ),
         (
             "operation failed: job 'migration out' failed: Cannot write to TLS channel: Input/output error",
             "the source a client-cert.pem",
         ),
-        ("The client certificate /etc/pki/libvirt/clientcert.pem has expired", "clientcert.pem on the source"),
+        (
+            "The client certificate /etc/pki/libvirt/clientcert.pem has expired",
+            "clientcert.pem on the source",
+        ),
         ("authentication failed: Failed to verify peer's certificate", "name the host of its --connect-uri"),
         ("Unable to read TLS confirmation: Input/output error", "it needs a clientcert.pem"),
         ("Cannot read CA certificate '/etc/pki/CA/cacert.pem': No such file or directory", "into /etc/pki"),

@@ -2,21 +2,17 @@
 
 import copy
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
 from kubectl_vmferry.cluster.certificates import tls_address
 from kubectl_vmferry.commands import doctor
 from kubectl_vmferry.diagnosis.api import crds, server
-from kubectl_vmferry.diagnosis.certificates import expiry, not_after
+from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
 from kubectl_vmferry.diagnosis.policies import policies
@@ -90,7 +86,12 @@ def test_an_api_server_must_know_selectable_fields(version, level):
 def lease(name, seconds, **spec):
     return {
         "metadata": {"name": name},
-        "spec": {"renewTime": told(seconds), "leaseDurationSeconds": 40, **spec},
+        "spec": {
+            "holderIdentity": "somebody",
+            "renewTime": told(seconds),
+            "leaseDurationSeconds": 40,
+            **spec,
+        },
     }
 
 
@@ -129,6 +130,16 @@ def test_an_operator_that_has_not_looked_at_what_is_there_is_an_error():
 def test_an_operator_with_a_lease_lives_as_that_says():
     assert operator([lease("vmferry-operator", 55)], [], [], at(60)).level == Level.OK
     assert operator([lease("vmferry-operator", 5)], [], [running()], at(60)).level == Level.ERROR
+    short = lease("vmferry-operator", 45, leaseDurationSeconds=10)
+    assert operator([short], [], [running()], at(60)).message == "has not renewed its Lease for 15 s"
+
+
+def test_an_operator_whose_lease_nobody_holds_is_an_error():
+    found = operator([lease("vmferry-operator", 59, holderIdentity="")], [], [running()], at(60))
+    assert (found.level, found.message) == (
+        Level.ERROR,
+        "none leads: its Lease was given back, and no other one has taken it",
+    )
 
 
 @pytest.mark.parametrize("there", [[], [running()]])
@@ -232,29 +243,6 @@ def test_policies_are_well_or_say_why_not():
     assert shown(policies([default])) == [("ok", "policies", "1, all can be carried out")]
     assert shown(policies([default, refused])) == [("error", "policy bad", "can't be read")]
     assert [each.level for each in policies([policy()])] == [Level.OK, Level.NOTE]
-
-
-def certificate(end):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x" * 60)])
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(2**150).not_valid_before(end - timedelta(days=9)).not_valid_after(end)
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-
-@pytest.mark.parametrize("year", [2026, 2049, 2050, 2099])
-def test_the_end_of_a_certificate_is_read(year):
-    end = datetime(year, 12, 30, 1, 2, 3, tzinfo=UTC)
-    assert not_after(f"something before\n{certificate(end)}") == end
-
-
-@pytest.mark.parametrize(
-    "given",
-    ["", b"", b"\x30\x00", b"\x30\x82\x01", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"],
-)
-def test_what_is_no_certificate_is_refused(given):
-    with pytest.raises(ValueError, match="certificate"):
-        not_after(given)
 
 
 def test_a_certificate_warns_before_it_ends():

@@ -1,14 +1,16 @@
 """What writes make of the API server's answers, or of its silence; over real HTTP."""
 
+import asyncio
 import contextlib
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import ApiClient, ApiException, Configuration
+from kubernetes.aio.client import ApiClient, ApiException, Configuration, CustomObjectsApi
 
 from vmferry_api.objects import ObjectMeta
-from vmferry_kube.errors import ConflictError, UnavailableError
+from vmferry_kube.clients import guard
+from vmferry_kube.errors import ConflictError, NotLeadingError, UnavailableError
 from vmferry_kube.measuring import Failure, untold
 from vmferry_kube.migrations import FinalizerWriter, Remover, StatusWriter
 
@@ -75,7 +77,6 @@ WRITES = {
     "finalizer": lambda client, tell=untold: FinalizerWriter(client, tell=tell).set(SEEN, held=True),
     "removal": lambda client, tell=untold: Remover(client, tell=tell).remove(SEEN),
 }
-OF_MIGRATIONS = {name: write for name, write in WRITES.items() if name != "policy"}
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -93,7 +94,7 @@ async def test_a_server_that_is_not_there_is_unavailable(serving):
         await WRITES["status"](client)
 
 
-@pytest.mark.parametrize("write", OF_MIGRATIONS.values(), ids=OF_MIGRATIONS)
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 async def test_a_conflict_brings_the_object_as_it_is_by_now(serving, write):
     client = await serving(Answers(refuse(409), FOUND))
     with pytest.raises(ConflictError) as conflict:
@@ -101,7 +102,7 @@ async def test_a_conflict_brings_the_object_as_it_is_by_now(serving, write):
     assert conflict.value.found == FOUND
 
 
-@pytest.mark.parametrize("write", OF_MIGRATIONS.values(), ids=OF_MIGRATIONS)
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 async def test_where_a_namesake_is_in_the_way_the_object_is_gone(serving, write):
     client = await serving(Answers(refuse(409), {"metadata": {**FOUND["metadata"], "uid": "other"}}))
     with pytest.raises(ApiException) as refused:
@@ -121,6 +122,41 @@ async def take(request):
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_guarded_client_writes_nothing_when_it_may_not_but_reads(serving, write):
+    asked, told = [], []
+
+    async def answer(request):
+        asked.append(request.method)
+        return web.json_response(FOUND)
+
+    def may_not():
+        raise NotLeadingError
+
+    client = await serving(Answers(answer, FOUND))
+    guard(client, may_not)
+    with pytest.raises(NotLeadingError):
+        await write(client, lambda *, seconds, failure: told.append(failure))
+    assert (asked, told) == ([], [Failure.NOT_LEADING])
+    place = {"group": "g", "version": "v", "namespace": "default", "plural": "p", "name": "m"}
+    assert await CustomObjectsApi(client).get_namespaced_custom_object(**place) == FOUND
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_guarded_write_takes_no_longer_than_it_may(serving, write):
+    ended = asyncio.Event()
+
+    async def hang(_request):
+        await ended.wait()
+        return web.Response()
+
+    client = await serving(Answers(hang))
+    guard(client, lambda: 0.05)
+    with pytest.raises(UnavailableError):
+        await write(client)
+    ended.set()
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize(
     ("answer", "failure"),
     [
@@ -135,6 +171,4 @@ async def test_each_write_tells_what_it_took_and_how_it_failed(serving, write, a
     client = await serving(Answers(answer, FOUND))
     with contextlib.suppress(UnavailableError, ConflictError, ApiException):
         await write(client, lambda *, seconds, failure: told.append((seconds > 0, failure)))
-    if failure == Failure.CONFLICT and write is WRITES["policy"]:
-        failure = Failure.REFUSED  # it is meant for any version
     assert told == [(True, failure)]

@@ -113,7 +113,9 @@ def test_encryption_asks_for_an_encrypted_way_between_the_daemons_as_well(spec: 
     assert (found.rule, found.degrades) == ("EncryptedTransportNotPossible", False)
     assert found.message.startswith(f"{found.field}: the daemons would talk by qemu+tcp://b/system")
     assert "--connect-uri of qemu+tls://HOST/system" in found.message
-    assert host_conflicts(policy(**spec).spec, source, target.replace(connect_uri="qemu+tls://b/system")) == []
+    assert (
+        host_conflicts(policy(**spec).spec, source, target.replace(connect_uri="qemu+tls://b/system")) == []
+    )
     assert host_conflicts(policy(start={"encryption": "Disabled"}).spec, source, plain) == []
 
 
