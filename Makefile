@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test cluster-test lint crds chart docs pictures lock images release bench setup clean
+.PHONY: demo test cluster-test lint crds chart docs pictures lock images release released bench setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -56,8 +56,9 @@ images: $(READY)  ## the container images of operator and agent, in dist/images;
 release: images  ## wheel, chart, manifests and bills of materials of this commit, in dist/release
 	$(BIN)/python -m vmferry_lab.release
 
-bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
+bench: setup  ## what a decision costs, and admission; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
+	$(BIN)/python bench/admission.py
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
@@ -72,6 +73,9 @@ $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-pack
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
+
+released: $(READY)  ## after a release: keep WHEEL=dist/vmferry-VERSION-py3-none-any.whl as the version before, which the tests of version skew run
+	$(BIN)/python tests/released/keep.py $(WHEEL)
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

@@ -3,9 +3,11 @@
 `python manifests/generate_chart.py` writes them; with `--check` it only says whether it would change any.
 """
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ MANIFESTS = Path(__file__).parent
 TEMPLATES = MANIFESTS / "chart" / "templates" / "generated"
 NAMESPACE = "vmferry-system"
 """The kustomizations' own; the chart's is where it is installed."""
-HEAD = "{{- /* Written by `make chart` from manifests/%s; edit that. */ -}}\n"
+_HEAD = "{{- /* Written by `make chart` from manifests/%s; edit that. */ -}}\n"
+_END = "{{- end }}\n"
 BASE = {
     "crds": ("CustomResourceDefinition",),
     "rbac": ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
@@ -29,6 +32,8 @@ BASE = {
 """The kinds of each template that comes from manifests/base."""
 CONDITIONS = {"crds": "crds.install", "admission": "admission.enabled", "monitoring": "monitoring.enabled"}
 """The values that switch a template on."""
+COMPONENTS = {"vms-by-namespace": "admission.vmsByNamespace"}
+"""The components that are in the chart, each with the value that switches it on."""
 KEEP = {"helm.sh/resource-policy": "keep"}
 """On what Helm must not remove: with a kind go all its objects."""
 
@@ -42,23 +47,32 @@ def kustomized(directory: Path) -> list[Object]:
     return list(yaml.safe_load_all(built.stdout))
 
 
-def template(objects: list[Object], *, source: str, condition: str | None) -> str:
-    """The text of a template that gives these objects, in the namespace of the release."""
-    body = yaml.safe_dump_all(map(_kept, objects), sort_keys=False, width=10_000, allow_unicode=True)
-    body = re.sub(r"\{\{|\}\}", lambda braces: f'{{{{ "{braces[0]}" }}}}', body)
-    body = body.replace(NAMESPACE, "{{ .Release.Namespace }}")
-    if condition is not None:
-        body = f"{{{{- if .Values.{condition} }}}}\n{body}{{{{- end }}}}\n"
-    return HEAD % source + body
+def composed(below: str, *components: str) -> list[Object]:
+    """All objects of a kustomization below manifests with components."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.relpath(MANIFESTS, Path(directory).resolve())
+        parts = [f"{path}/components/{name}" for name in components]
+        own = {"resources": [f"{path}/{below}"], "components": parts}
+        (Path(directory) / "kustomization.yaml").write_text(yaml.safe_dump(own))
+        return kustomized(Path(directory))
 
 
 def templates() -> Iterator[tuple[str, str]]:
     """Each template's file name and text."""
     base, monitoring = kustomized(MANIFESTS / "base"), kustomized(MANIFESTS / "monitoring")
+    changed: list[Object] = []
+    for name, value in COMPONENTS.items():
+        component = composed("base", name)
+        added = [each for each in component if each not in base]
+        replaced = [each for each in base if each not in component]
+        changed += replaced
+        body = f"{{{{- if .Values.{value} }}}}\n{_text(added)}"
+        body += f"{{{{- else }}}}\n{_text(replaced)}" if replaced else ""
+        yield f"{name}.yaml", _HEAD % f"components/{name}" + body + _END
     for name, kinds in BASE.items():
-        if objects := [each for each in base if each["kind"] in kinds]:
-            yield f"{name}.yaml", template(objects, source="base", condition=CONDITIONS.get(name))
-    yield "monitoring.yaml", template(monitoring, source="monitoring", condition=CONDITIONS["monitoring"])
+        body = _text([each for each in base if each["kind"] in kinds and each not in changed])
+        yield f"{name}.yaml", _HEAD % "base" + _switched(body, CONDITIONS.get(name))
+    yield "monitoring.yaml", _HEAD % "monitoring" + _switched(_text(monitoring), CONDITIONS["monitoring"])
 
 
 @click.command()
@@ -74,6 +88,17 @@ def main(*, check: bool) -> None:
         (TEMPLATES / name).unlink()
     for name, text in wanted.items():
         (TEMPLATES / name).write_text(text)
+
+
+def _switched(body: str, value: str | None) -> str:
+    return body if value is None else f"{{{{- if .Values.{value} }}}}\n{body}{_END}"
+
+
+def _text(objects: list[Object]) -> str:
+    """As a template gives them, in the namespace of the release."""
+    text = yaml.safe_dump_all(map(_kept, objects), sort_keys=False, width=10_000, allow_unicode=True)
+    text = re.sub(r"\{\{|\}\}", lambda braces: f'{{{{ "{braces[0]}" }}}}', text)
+    return text.replace(NAMESPACE, "{{ .Release.Namespace }}")
 
 
 def _kept(manifest: Object) -> Object:

@@ -6,13 +6,14 @@ import subprocess
 import pytest
 import yaml
 
-from generate_chart import MANIFESTS, NAMESPACE, kustomized
+from generate_chart import MANIFESTS, NAMESPACE, composed, kustomized
 from vmferry_lab.helm import find_or_build_helm
 from vmferry_lab.kubectl import Kubectl, KubectlError
 from vmferry_lab.until import until
 
 STRICTLY = ["--server-side", "--force-conflicts", "--validate=strict", "--dry-run=server"]
 OVERLAYS = sorted(each.parent.name for each in MANIFESTS.glob("overlays/*/kustomization.yaml"))
+COMPONENTS = sorted(each.parent.name for each in MANIFESTS.glob("components/*/kustomization.yaml"))
 OPERATOR_S = "monitoring.coreos.com/v1"
 """Kinds of the Prometheus Operator, which this API server does not have."""
 
@@ -33,6 +34,13 @@ def applied(kubectl, objects):
 def test_the_api_server_takes_all_of_a_kustomization_strictly(kubectl, directory):
     objects = kustomized(MANIFESTS / directory)
     assert len(applied(kubectl, objects)) > 1
+
+
+@pytest.mark.parametrize("below", ["base", *(f"overlays/{x}" for x in OVERLAYS)])
+def test_base_and_overlays_go_with_all_components_at_once(kubectl, below):
+    alone, with_all = kustomized(MANIFESTS / below), composed(below, *COMPONENTS)
+    assert with_all != alone
+    assert len(applied(kubectl, with_all)) >= len(applied(kubectl, alone))
 
 
 @pytest.mark.parametrize("namespace", [NAMESPACE, "default"])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from objects_by_name import by_name
 
-from generate_chart import KEEP, MANIFESTS, NAMESPACE, kustomized
+from generate_chart import KEEP, MANIFESTS, NAMESPACE, composed, kustomized
 from vmferry_agent.configuration import options as agent_options
 from vmferry_operator.configuration import options as operator_options
 
@@ -53,8 +53,18 @@ def as_helm_needs_it(objects):
     ],
 )
 def test_the_chart_gives_what_the_kustomization_gives(chart, directory, values):
-    wanted = as_helm_needs_it(by_name(kustomized(MANIFESTS / directory)))
-    given = chart(values)
+    same(chart(values), kustomized(MANIFESTS / directory))
+
+
+@pytest.mark.parametrize(
+    ("component", "values"), [("vms-by-namespace", {"admission": {"vmsByNamespace": True}})]
+)
+def test_the_chart_gives_what_the_base_gives_with_a_component(chart, component, values):
+    same(chart(values), composed("base", component))
+
+
+def same(given, objects):
+    wanted = as_helm_needs_it(by_name(objects))
     assert given.keys() == wanted.keys()
     for name, each in wanted.items():
         assert given[name] == each, name
@@ -207,6 +217,11 @@ CASES = [
     ({"crds": {"install": False}}, lambda all_: kinds(all_, "CustomResourceDefinition"), 0),
     ({"admission": {"enabled": False}}, lambda all_: kinds(all_, "ValidatingAdmissionPolicy"), 0),
     ({"admission": {"enabled": False}}, lambda all_: kinds(all_, "ValidatingAdmissionPolicyBinding"), 0),
+    (
+        {"admission": {"enabled": False, "vmsByNamespace": True}},
+        lambda all_: [name for kind, name in all_ if kind == "ValidatingAdmissionPolicy"],
+        ["vmferry-vms-by-namespace"],
+    ),
     ({}, lambda all_: kinds(all_, "PodMonitor"), 0),
     ({"monitoring": {"enabled": True}}, lambda all_: kinds(all_, "PodMonitor"), 2),
 ]
