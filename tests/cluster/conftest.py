@@ -39,7 +39,7 @@ def cluster(lab: Lab) -> Iterator[Cluster]:
     for node in lab.cluster.nodes:
         node.restore()
         node.join(lab.control_plane)
-        lab.kubectl.run("uncordon", node.name)
+    lab.kubectl.run("uncordon", *(node.name for node in lab.cluster.nodes))
     lab.cluster.wait_components()
 
 
