@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test cluster-test lint crds chart docs pictures lock images release bench setup clean
+.PHONY: demo test cluster-test lint crds chart docs pictures lock images release bench released setup clean
 
 demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
@@ -72,6 +72,9 @@ $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-pack
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
+
+released: $(READY)  ## after a release: keep WHEEL=dist/vmferry-VERSION-py3-none-any.whl as the version before, which the tests of version skew run
+	$(BIN)/python tests/released/keep.py $(WHEEL)
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)
