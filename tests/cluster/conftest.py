@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asked_migration import PATIENCE, ask, create_policy
 from kubernetes import client, config
+from machine import machine
 from moving_guest import GUEST, HOPELESS, MovingGuest
 
 from vmferry_api import GROUP, VERSION
@@ -19,7 +20,13 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def lab(cluster_lab: Lab) -> Lab:
+def machine_before() -> dict[str, object]:
+    """The machine before anything was brought up."""
+    return machine()
+
+
+@pytest.fixture(scope="session")
+def lab(machine_before: dict[str, object], cluster_lab: Lab) -> Lab:  # in this order
     """The lab of these tests, where `start_guest` starts guests, too."""
     return cluster_lab
 
