@@ -24,9 +24,7 @@ def left_of(directory):
         "links": [
             each["ifname"] for each in json.loads(run(["ip", "-json", "link"])) if tag in each["ifname"]
         ],
-        "mounts": [
-            line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line
-        ],
+        "mounts": [each for each in mounts if str(directory) in each],
         "directory": [directory] if directory.exists() else [],
     }
 
