@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test cluster-test lint crds chart docs pictures lock images release released bench setup clean
 
-demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
+demo: $(READY)  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
 
 test: setup  ## unit, integration (real API server), e2e (real API server, libvirt, QEMU)
@@ -56,12 +56,13 @@ images: $(READY)  ## the container images of operator and agent, in dist/images;
 release: images  ## wheel, chart, manifests and bills of materials of this commit, in dist/release
 	$(BIN)/python -m vmferry_lab.release
 
-bench: setup  ## what a decision costs; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
+bench: setup  ## what a decision costs, and admission; objectives against plain libvirt and oVirt's policies; what an agent costs (as root; 18 minutes)
 	$(BIN)/python bench/decisions.py
+	$(BIN)/python bench/admission.py
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
-setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the binaries of control plane, Prometheus and Helm
+setup: $(READY)  ## all that the tests need: Debian packages, Python packages, the binaries of control plane, Prometheus and Helm
 	$(BIN)/vmferry-lab binaries
 
 $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-packages

@@ -13,6 +13,7 @@ from rich.text import Text
 from kubectl_vmferry.cluster.certificates import LIBVIRT_TLS, shown_by, tls_address
 from kubectl_vmferry.cluster.connection import Access, connect
 from kubectl_vmferry.cluster.objects import Cluster, Raw, read
+from kubectl_vmferry.diagnosis.admission import admission
 from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, warning
@@ -91,6 +92,7 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
     yield server(cluster.version())
     yield from _certificates(cluster, now)
     yield from _asked("CRDs", lambda: crds(cluster.crds()))
+    yield from _asked("admission", lambda: [admission(*cluster.admission())])
     found: list[MigrationPolicy] = []
     migrations: list[VMMigration] = []
     troubled = [

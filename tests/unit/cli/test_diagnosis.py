@@ -11,6 +11,7 @@ from migrations_shown import RUNNING, at, condition, migration, policy, running,
 
 from kubectl_vmferry.cluster.certificates import tls_address
 from kubectl_vmferry.commands import doctor
+from kubectl_vmferry.diagnosis.admission import NAMES, admission
 from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
@@ -262,6 +263,39 @@ def test_only_tls_has_certificates(uri, address):
     assert tls_address(uri, scheme="qemu+tls", port=16514) == address
 
 
+def bindings(*names, **spec):
+    return [{"spec": {"policyName": each, "validationActions": ["Deny"], **spec}} for each in names]
+
+
+POLICIES_OF_ADMISSION = [{"metadata": {"name": each}} for each in NAMES]
+
+
+def test_admission_is_in_force_where_all_policies_are_bound():
+    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES))
+    assert (found.level, found.message) == (
+        Level.OK,
+        "4 policies hold operator and agents to what is theirs",
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "bound"),
+    [
+        (POLICIES_OF_ADMISSION[1:], bindings(*NAMES)),
+        (POLICIES_OF_ADMISSION, bindings(*NAMES[1:])),
+        (POLICIES_OF_ADMISSION, bindings(NAMES[0], validationActions=["Warn"]) + bindings(*NAMES[1:])),
+        (POLICIES_OF_ADMISSION, bindings(NAMES[0], matchResources={"x": 1}) + bindings(*NAMES[1:])),
+    ],
+    ids=["not there", "not bound", "only a warning", "not everywhere"],
+)
+def test_a_policy_that_is_not_in_force_is_named(there, bound):
+    found = admission(there, bound)
+    assert (found.level, found.message) == (
+        Level.WARNING,
+        f"not in force: {NAMES[0]}; an agent's token may write what belongs to others",
+    )
+
+
 class ClusterOfOneNamespace:
     """What somebody sees who may only read the migrations of one namespace."""
 
@@ -304,7 +338,7 @@ def examined(monkeypatch, refusal):
 
 def test_what_may_not_be_read_is_told_and_the_rest_is_looked_at(monkeypatch):
     code, found = examined(monkeypatch, Failure("forbidden"))
-    for subject in ("CRDs", "policies", "agents"):
+    for subject in ("CRDs", "admission", "policies", "agents"):
         assert (found[subject]["level"], found[subject]["message"]) == (
             "warning",
             "can't be looked at: forbidden",

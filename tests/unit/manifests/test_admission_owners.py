@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic.alias_generators import to_camel
 
+from kubectl_vmferry.diagnosis.admission import NAMES
 from vmferry_agent.migrations import source_status
 from vmferry_api import FINALIZER
 from vmferry_api.migrations import VMMigrationStatus
@@ -65,3 +66,17 @@ def test_each_writes_as_its_own_field_manager(status):
 
 def test_the_operator_may_set_the_finalizer_that_it_sets():
     assert f"'{FINALIZER}'" in variables("admission-migrations.yaml")["finalizers"]
+
+
+def test_each_policy_is_bound_applied_and_known_to_doctor():
+    listed = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
+    files = sorted(each.name for each in BASE.glob("admission-*.yaml"))
+    assert [each for each in sorted(listed) if each.startswith("admission-")] == files
+    documents = [each for file in files for each in yaml.safe_load_all((BASE / file).read_text())]
+    policies = [each for each in documents if each["kind"] == "ValidatingAdmissionPolicy"]
+    bindings = [each["spec"] for each in documents if each["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert sorted(each["metadata"]["name"] for each in policies) == sorted(NAMES)
+    assert {each["spec"]["failurePolicy"] for each in policies} == {"Fail"}
+    assert bindings == [
+        {"policyName": each["metadata"]["name"], "validationActions": ["Deny"]} for each in policies
+    ]
