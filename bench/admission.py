@@ -24,7 +24,8 @@ from vmferry_kube.migrations import StatusWriter
 from vmferry_lab import processes
 from vmferry_lab.controlplane import control_plane
 from vmferry_lab.controlplane.commands import APISERVER
-from vmferry_lab.lab import MANIFESTS, Lab
+from vmferry_lab.directories import MANIFESTS
+from vmferry_lab.lab import Lab
 
 WRITES = 1000
 ROUNDS = 3

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 from vmferry_kube.backoff import Backoff
-from vmferry_kube.errors import ConflictError
+from vmferry_kube.errors import ConflictError, NotLeadingError
 from vmferry_kube.measuring import Tell, timed, untold
 
 Key = TypeVar("Key")
@@ -108,7 +108,9 @@ class WorkQueue(Generic[Key]):
                 entry.delays = iter(Backoff())
             except Exception as error:
                 delay = next(entry.delays)
-                level = logging.DEBUG if isinstance(error, ConflictError) else logging.WARNING
+                level = (
+                    logging.DEBUG if isinstance(error, (ConflictError, NotLeadingError)) else logging.WARNING
+                )
                 _logger.log(level, "%s: %s; again in %.1f s", key, _one_line(error), delay)
                 _logger.debug("%s", key, exc_info=error)
         entry.task = None

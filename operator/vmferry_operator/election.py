@@ -94,7 +94,7 @@ class Election:
             await asyncio.sleep(self._pause(answered=answered))
 
     async def release(self) -> None:
-        """Give the Lease back, so that another one leads at once; `stand` and all that writes must have ended."""
+        """Give the Lease back, so that another one leads at once. `stand` and what writes must have ended."""
         self._resigned = True
         for _ in range(_RELEASE_TRIES):
             request = self._candidate.release(now=self._clock(), time=micro_time(self._now()))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from asked_migration import PATIENCE, ask, create_policy
 from kubernetes import client, config
-from moving_guest import HOPELESS, MovingGuest
+from moving_guest import GUEST, HOPELESS, MovingGuest
 
 from vmferry_api import GROUP, VERSION
 from vmferry_lab.cluster.cluster import Cluster
@@ -52,7 +52,7 @@ def migrate(
 
     def create(**policy: Any) -> MovingGuest:
         name = f"cluster-{next(_numbers)}"
-        guest = start_guest()
+        guest = start_guest(**GUEST)
         create_policy(api, name, **{**HOPELESS, **policy})
         created.append(MovingGuest(lab, guest, ask(api, name, vm=guest.name, policyRef={"name": name})))
         return created[-1]

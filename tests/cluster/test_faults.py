@@ -7,9 +7,9 @@ from vmferry_lab.until import until
 
 PATIENT = {
     "retry": {"attempts": 3, "backoff": "1s"},
-    "steps": [{"after": {"passes": 10}, "setMaxDowntime": "3s"}],
+    "steps": [{"after": {"passes": 6}, "setMaxDowntime": "5s"}],
 }
-"""After ten passes it ends by itself; until then there is time for a fault."""
+"""After six passes it ends by itself; until then there is time for a fault."""
 
 
 def readiness(cluster, name):
@@ -58,11 +58,11 @@ def test_a_data_link_that_is_cut_ends_the_attempt_but_not_the_node(cluster, lab,
 def test_a_link_that_becomes_slow_slows_the_migration_and_does_not_end_it(lab, under_way):
     moving = under_way()
     target = lab.node("node-b")
-    target.shape(10_000_000)
+    target.shape(5_000_000)
     moving.wait(
         "to be told as slow",
         lambda each: (
-            each.status.progress.bandwidth is not None and each.status.progress.bandwidth < 15_000_000
+            each.status.progress.bandwidth is not None and each.status.progress.bandwidth < 8_000_000
         ),
     )
     target.unshape()

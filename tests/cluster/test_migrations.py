@@ -4,12 +4,12 @@ from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import Phase
 
 
-def test_a_migration_that_stalls_is_granted_more_until_it_succeeds(cluster, migrate):
+def test_a_migration_that_stalls_is_granted_more_until_it_succeeds(migrate):
     moving = migrate(
         stallingLimit="2s",
         steps=[
             {"after": {"stalled": "2s"}, "setMaxDowntime": "500ms"},
-            {"after": {"stalled": "2s"}, "setMaxDowntime": "3s"},
+            {"after": {"stalled": "2s"}, "setMaxDowntime": "5s"},
         ],
     )
     moving.wait(
@@ -21,4 +21,3 @@ def test_a_migration_that_stalls_is_granted_more_until_it_succeeds(cluster, migr
     assert [step.outcome for step in done.status.steps] == ["Applied", "Applied"]
     assert [attempt.number for attempt in done.status.attempts] == [1]
     moving.runs_only_on("node-b")
-    assert [pod.restarts for component in ("operator", "agent") for pod in cluster.pods(component)] == [0] * 4

@@ -35,7 +35,7 @@ def test_new_agents_adopt_the_migration_that_runs(cluster, under_way, next_agent
 @pytest.mark.parametrize("kill", [False, True], ids=["asked to end", "killed"])
 def test_operators_that_end_in_mid_migration_are_replaced(cluster, under_way, kill):
     before = {pod.name for pod in cluster.pods("operator")}
-    moving = under_way(steps=[{"after": {"passes": 8}, "setMaxDowntime": "200ms"}])
+    moving = under_way(steps=[{"after": {"passes": 6}, "setMaxDowntime": "200ms"}])
     for pod in cluster.pods("operator"):
         pod.delete(kill=kill)
     cluster.wait_components()

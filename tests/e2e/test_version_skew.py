@@ -27,12 +27,14 @@ ALL = (OPERATOR_NAME, *AGENTS)
 FIRST = {"after": {"stalled": "1s"}, "setMaxDowntime": "200ms"}
 HOPELESS = {
     "maxDowntime": "100ms",
-    "bandwidth": {"perMigration": "50Mi"},
+    "bandwidth": {"perMigration": "25Mi"},
     "stallingLimit": "1s",
     "progressTimeout": "0s",
     "steps": [FIRST],
 }
-"""For a guest that needs 1.3 s: it takes one step, and goes on until it is given another one."""
+"""For the guest below, which needs 2.6 s: it takes one step, and goes on until it is given another one."""
+DIRTY_RATE = 160_000_000
+"""Bytes per second, six times what is sent: on a busy machine a guest writes but half as fast."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,7 @@ def under_way(versions, start_guest, policy, migrate) -> Callable[[], tuple]:
     """Starts a migration that has taken its first step, and needs another one to end."""
 
     def start():
-        guest = start_guest()
+        guest = start_guest(dirty_rate=DIRTY_RATE)
         name = policy(**HOPELESS)
         return guest, name, migrate(guest.name, policyRef={"name": name})
 
@@ -142,7 +144,7 @@ def under_way(versions, start_guest, policy, migrate) -> Callable[[], tuple]:
 
 def let_end(lab: Lab, name: str, migration: Migration) -> VMMigration:
     """Give the policy the step that the migration needs."""
-    steps = [FIRST, {"after": {"stalled": "1s"}, "setMaxDowntime": "3s"}]
+    steps = [FIRST, {"after": {"stalled": "1s"}, "setMaxDowntime": "8s"}]
     lab.kubectl.run("patch", "migpol", name, "--type=merge", "-p", json.dumps({"spec": {"steps": steps}}))
     return migration.ends(timeout=2 * PATIENCE)
 

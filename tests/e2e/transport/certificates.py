@@ -54,11 +54,18 @@ class Certificates:
         """Replace libvirt's own alone."""
         self._replace("libvirt", "", pair)
 
-    def install(self, secret: Path, authorities: Path) -> str:
-        """Run what the docs show, in the node; what it says."""
+    def install(self, secret: Path, authorities: Path, programs: Path | None = None) -> str:
+        """Run what the docs show, in the node; what it says.
+
+        Args:
+            secret: What a pod sees of its Secret.
+            authorities: Those whose word is taken.
+            programs: A directory with all programs that there are.
+        """
         words = [str(INSTALL), str(secret), str(authorities), "/etc/pki", QEMU_GROUP]
+        path = [] if programs is None else ["env", f"PATH={programs}"]
         return subprocess.run(
-            [*self.node.command(), *words], capture_output=True, text=True, check=True, timeout=30
+            [*self.node.command(), *path, *words], capture_output=True, text=True, check=True, timeout=30
         ).stdout
 
     def _replace(self, directory: str, separator: str, pair: KeyPair) -> None:

@@ -1,6 +1,7 @@
 """Certificates that do not hold, and those that are replaced while migrations run."""
 
 import shutil
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -136,6 +137,49 @@ def test_a_certificate_of_another_name_is_taken_where_the_agent_tells_that_name(
     assert done.status.target.tls_destination == renamed
     assert done.status.phase == Phase.SUCCEEDED
     assert_runs_only_on(guest, "node-b")
+
+
+@pytest.fixture
+def as_in_a_pod(tmp_path):
+    """The programs of the agent's image that the installer takes; libvirt's are not among them."""
+    directory = tmp_path / "programs"
+    directory.mkdir()
+    for name in ("cmp", "mkdir", "cp", "chgrp", "chmod", "dirname", "rm", "find", "mv"):
+        (directory / name).symlink_to(shutil.which(name))
+    return directory
+
+
+def test_from_a_pod_a_mark_is_left_until_libvirtd_has_been_told(nodes, authority, as_in_a_pod, tmp_path):
+    own = Certificates(nodes["node-a"])
+    given = as_secret(own.issued(authority), tmp_path / "secret"), authority.files.certificate
+    mark = own.node.certificates / ".reload"
+    assert own.install(*given, programs=as_in_a_pod) == "certificates installed\n"
+    assert own.install(*given, programs=as_in_a_pod) == ""
+    assert mark.exists()
+    assert own.install(*given).startswith("update tls related files succeed")
+    assert not mark.exists()
+
+
+def test_keys_are_for_those_who_need_them_and_certificates_for_all(known):
+    modes = {
+        str(file.relative_to(known["node-a"].node.certificates)): oct(file.stat().st_mode & 0o777)
+        for file in known["node-a"].node.certificates.rglob("*")
+    }
+    assert {modes[each] for each in ("CA", "libvirt", "qemu")} == {"0o755"}
+    assert modes["libvirt/private"] == "0o700"
+    assert {modes[f"qemu/{each}.pem"] for each in ("ca-cert", "server-cert", "client-cert")} == {"0o644"}
+    assert (modes["qemu/server-key.pem"], modes["libvirt/private/serverkey.pem"]) == ("0o640", "0o600")
+
+
+def test_of_a_secret_that_is_not_whole_nothing_is_installed(nodes, authority, tmp_path):
+    own = Certificates(nodes["node-a"])
+    before = own.read()
+    secret = as_secret(own.issued(authority), tmp_path / "secret")
+    (secret / "tls.key").write_text("")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        own.install(secret, authority.files.certificate)
+    assert "tls.key is missing or empty: nothing is changed" in refused.value.stderr
+    assert own.read() == before
 
 
 def test_certificates_and_their_authority_are_replaced_while_a_migration_runs_and_then_the_old_ones_are_refused(

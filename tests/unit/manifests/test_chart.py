@@ -57,7 +57,22 @@ def test_the_chart_gives_what_the_kustomization_gives(chart, directory, values):
 
 
 @pytest.mark.parametrize(
-    ("component", "values"), [("vms-by-namespace", {"admission": {"vmsByNamespace": True}})]
+    ("component", "values"),
+    [
+        ("vms-by-namespace", {"admission": {"vmsByNamespace": True}}),
+        ("libvirt-tcp", {"agent": {"config": {"connect-uri": "qemu+tcp://$(HOST_IP)/system"}}}),
+        (
+            "libvirt-tls-by-name",
+            {
+                "agent": {
+                    "config": {
+                        "connect-uri": "qemu+tls://$(VMFERRY_NODE)/system",
+                        "migration-uri": "tcp://$(VMFERRY_NODE)",
+                    }
+                }
+            },
+        ),
+    ],
 )
 def test_the_chart_gives_what_the_base_gives_with_a_component(chart, component, values):
     same(chart(values), composed("base", component))
@@ -244,6 +259,21 @@ def leaves(values, schema):
             yield from (f"{name}.{each}" for each in leaves(value, parts))
         else:
             yield name
+
+
+def test_the_page_on_installing_has_each_value_and_no_other():
+    page = (MANIFESTS.parent / "docs" / "install.md").read_text()
+    table = page.split("| value | default | |\n")[1].split("\n\n")[0]
+    named = {name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
+    together = {f"{of}.{what}" for of in ("operator", "agent") for what in ("resources", "config")}
+    assert named - together == {x for x in leaves(VALUES, SCHEMA) if x.rpartition(".")[0] not in together}
+    assert together <= named
+
+
+def test_the_page_on_installing_has_each_overlay_and_component():
+    page = (MANIFESTS.parent / "docs" / "install.md").read_text()
+    for kustomization in MANIFESTS.glob("[oc]*/*/kustomization.yaml"):
+        assert f"| `manifests/{kustomization.parent.relative_to(MANIFESTS)}` |" in page
 
 
 def test_each_value_has_a_case_here():

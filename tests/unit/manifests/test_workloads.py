@@ -147,9 +147,21 @@ def test_every_image_and_the_chart_are_of_this_version():
         for file in files
         for tag in re.findall(r"vmferry-(?:operator|agent):([\w.+-]+)", file.read_text())
     }
-    assert named == {("base/operator-deployment.yaml", VERSION), ("base/agent-daemonset.yaml", VERSION)}
+    assert named >= {("base/operator-deployment.yaml", VERSION), ("base/agent-daemonset.yaml", VERSION)}
+    assert {tag for _, tag in named} == {VERSION}
     chart = yaml.safe_load((MANIFESTS / "chart" / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
+
+
+@pytest.mark.parametrize("component", WORKLOADS)
+def test_a_pod_is_started_as_its_image_is_made(component):
+    stage = "operator" if component == "operator" else "node-agent"
+    text = (ROOT / "Dockerfile").read_text()
+    built = re.search(rf"^FROM python AS {stage}\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert built is not None
+    context = template(component)["spec"]["securityContext"]
+    assert f"USER {context['runAsUser']}:{context['runAsGroup']}\n" in built[1]
+    assert f'ENTRYPOINT ["vmferry-{component}"]\n' in built[1]
 
 
 def test_the_page_on_installing_names_this_version_s_images():

@@ -184,3 +184,22 @@ def test_one_that_was_dropped_has_all_its_tries_again_when_it_comes_again(series
     series.add(STEP, vm(), now=after(3))
     assert series.due(after(4)) is due
     assert due.tries == 0
+
+
+def test_what_another_operator_has_told_is_forgotten_and_what_came_later_is_written(
+    series: EventSeries,
+) -> None:
+    series.add(STEP, vm(), now=NOW)
+    series.add(STALLING, vm(), now=after(5))
+    series.discard(after(3))
+    assert write_all(series, after(6)) == [("MigrationStalling", "1.28s", 1)]
+    series.add(STEP, vm(), now=after(7))
+    assert write_all(series, after(8)) == [("StepTaken", "step 1", 1)], "a new one, and no repetition"
+
+
+def test_a_standby_never_has_more_than_what_its_leader_may_not_have_told(series: EventSeries) -> None:
+    for second in range(3 * MOST_WAITING):
+        series.add(STEP, vm(f"db-{second}"), now=after(second))
+        series.discard(after(second - 1))
+    assert len(write_all(series, after(9 * MOST_WAITING))) <= 2
+    assert series.dropped == 0
