@@ -21,6 +21,7 @@ _COMMANDS = {
     "policy": "policy:policy_group",
     "simulate": "simulate:simulate_command",
     "doctor": "doctor:doctor_command",
+    "uninstall": "uninstall:uninstall_command",
     "completion": "completion:completion_command",
 }
 """Loaded when they are called: the client of the API server alone takes a quarter of a second."""

@@ -187,7 +187,12 @@ class VMState(StrEnum):
     SHUT_OFF = "ShutOff"
     CRASHED = "Crashed"
     OTHER = "Other"
+    """None of these, or a newer agent's word."""
     ABSENT = "Absent"
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "VMState":
+        return cls.OTHER
 
 
 class VMReport(ApiModel):
@@ -517,6 +522,11 @@ class AttemptOutcome(StrEnum):
     FAILED = "Failed"
     RESTARTED = "Restarted"
     """Given up for another attempt with other start options; no failure."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "AttemptOutcome":
+        """A newer agent's word: it has ended, and where the VM is by now both hosts tell."""
+        return cls.FAILED
 
 
 class Attempt(ApiModel):

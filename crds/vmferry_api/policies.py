@@ -202,7 +202,8 @@ class StartOptions(ApiModel):
     zero_copy: bool | None = Field(default=None, description="Send without copying in the source's kernel.")
     encryption: Encryption | None = Field(
         default=None,
-        description="Of the stream. Required: by TLS or not at all. Disabled: none. Default: Disabled.",
+        description="Required: the stream by TLS, the daemons by an encrypted connection, or nothing at all. "
+        "Disabled: none of the stream. Default: Disabled.",
     )
 
 

@@ -77,7 +77,8 @@ def log_to_stderr(*, verbose: bool = False, log_format: LogFormat = LogFormat.TE
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == LogFormat.JSON else _Text())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    # it warns that it leaves the signals of a process to whose thread it is not: as intended
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    # why a watch ends, `Watch` tells in a line; that its thread leaves the process' signals alone is as intended
+    for told in ("kopf._core.reactor.running", "kopf._core.reactor.orchestration"):
+        logging.getLogger(told).setLevel(logging.ERROR if verbose else logging.CRITICAL)
     for noisy in ("kopf", "aiohttp", "asyncio", "kubernetes"):
         logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.WARNING)

@@ -4,10 +4,12 @@ No label is the name of a VM or of a migration: those never end.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
@@ -33,6 +35,13 @@ class Registry:
         self._prefix = prefix
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
+        Gauge(
+            "build_info",
+            "1, for the version that runs.",
+            ["version"],
+            namespace=prefix,
+            registry=self._registry,
+        ).labels(version("vmferry")).set(1)
 
     def counter(self, name: str, documentation: str, *labels: str) -> Counter:
         """A counter of what happens; `_total` is added to its name."""

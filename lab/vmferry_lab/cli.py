@@ -14,7 +14,7 @@ import click
 import libvirt
 
 from vmferry_api.quantities import format_quantity
-from vmferry_lab import host_commands
+from vmferry_lab import cluster_commands, host_commands
 from vmferry_lab.controlplane.binaries import find_or_build
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.demo.run import run as run_demo
@@ -22,6 +22,7 @@ from vmferry_lab.directories import default_directory
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import GuestSpec, Pattern
+from vmferry_lab.helm import find_or_build_helm
 from vmferry_lab.hosts.host import Host
 from vmferry_lab.hosts.kinds import HostsKind
 from vmferry_lab.hosts.node import NodeHost
@@ -51,7 +52,7 @@ def main(context: click.Context, directory: Path | None) -> None:
     "kind",
     type=click.Choice([str(each) for each in HostsKind]),
     help="node: each a machine of its own, with links that can be cut (root); session: daemons that meet on "
-    "loopback.  [default: node where it can be had]",
+    "loopback; cluster: nodes that run pods (see `cluster up`).  [default: node where it can be had]",
 )
 @click.option(
     "--link",
@@ -108,10 +109,12 @@ def env(lab: Lab) -> None:
 
 @main.command()
 def binaries() -> None:
-    """Build the control plane's programs and unpack Prometheus, unless they are there."""
+    """Build the control plane's programs and Helm, and unpack Prometheus, unless they are there."""
     found, monitoring = find_or_build(click.echo), find_or_unpack(click.echo)
+    helm = find_or_build_helm(click.echo)
     click.echo(f"control plane: {found.apiserver.parent}")
     click.echo(f"Prometheus: {monitoring.prometheus.parent}")
+    click.echo(f"Helm: {helm}")
 
 
 @main.command()
@@ -175,6 +178,7 @@ def stop(lab: Lab, component: str, *, kill: bool) -> None:
 
 
 main.add_command(host_commands.host)
+main.add_command(cluster_commands.cluster)
 
 
 @main.group(cls=LabCommand)

@@ -1,15 +1,17 @@
 """vmferry itself in the lab: the operator, and one agent on each host, as processes."""
 
+import os
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 import psutil
 
 from vmferry_lab import processes
-from vmferry_lab.controlplane.control_plane import AGENT, LOOPBACK, OPERATOR, ControlPlane
+from vmferry_lab.controlplane.control_plane import LOOPBACK, OPERATOR, ControlPlane
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.host import Host
@@ -77,12 +79,16 @@ class Components:
         now = [address for at, address in said if datetime.fromisoformat(at).timestamp() > began - _ROUGHLY]
         return now[-1] if now else None
 
-    def start(self, name: str) -> None:
-        """Start one that does not run."""
+    def start(self, name: str, *, wheel: Path | None = None) -> None:
+        """Start one that does not run.
+
+        Args:
+            name: Which.
+            wheel: What it runs: the packages of this wheel; None: those of this checkout.
+        """
         if self.runs(name):
             return
-        user = OPERATOR if name in _OPERATORS else AGENT
-        environment = client_environment(self._control_plane.kubeconfig(user))
+        environment = client_environment(self._kubeconfig(name), packages_of(wheel))
         command = [sys.executable, "-m", *self._command(name)]
         processes.start(
             name,
@@ -98,10 +104,10 @@ class Components:
         how = signal.SIGKILL if kill else signal.SIGTERM
         processes.stop(processes.of_component(self._lab, self._known(name)), how=how)
 
-    def restart(self, name: str, *, kill: bool = False) -> None:
-        """Stop one and start it again."""
+    def restart(self, name: str, *, kill: bool = False, wheel: Path | None = None) -> None:
+        """Stop one and start it again, from a wheel if one is given."""
         self.stop(name, kill=kill)
-        self.start(name)
+        self.start(name, wheel=wheel)
 
     def runs(self, name: str) -> bool:
         """Whether it runs."""
@@ -115,6 +121,11 @@ class Components:
         """Start all that do not run."""
         for name in self.names:
             self.start(name)
+
+    def _kubeconfig(self, name: str) -> Path:
+        if name in _OPERATORS:
+            return self._control_plane.kubeconfig(OPERATOR)
+        return self._control_plane.agent_kubeconfig(self._hosts[self._known(name)].name)
 
     def _command(self, name: str) -> list[str]:
         if name in _OPERATORS:
@@ -131,6 +142,13 @@ class Components:
         if name not in known:
             raise LabError(f"there is no component {name}; there are: {', '.join(known)}")
         return name
+
+
+def packages_of(wheel: Path | None, given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment in which Python takes vmferry's packages from a wheel; None: from where it does anyway."""
+    if wheel is None:
+        return dict(given)
+    return {**given, "PYTHONPATH": os.pathsep.join(filter(None, (str(wheel), given.get("PYTHONPATH"))))}
 
 
 def _health(address: str) -> list[str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from vmferry_lab.errors import LabError
 
+CHECKOUT = Path(__file__).parents[2]
+MANIFESTS = CHECKOUT / "manifests"
+"""What is applied to a cluster."""
 _MARKER = ".vmferry-lab"
 
 

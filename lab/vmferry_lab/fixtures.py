@@ -1,4 +1,4 @@
-"""The lab for pytest: `control_plane`, `lab` and `node_lab` once per run, `start_guest` for each test.
+"""The lab for pytest: `control_plane` and the labs of each kind once per run, `start_guest` for each test.
 
 Everything heavy is imported where it is needed, so that tests that need no lab do not pay for it.
 """
@@ -93,6 +93,20 @@ def node_lab(lab_of_kind: Callable[[HostsKind], Lab]) -> Lab:
     pytest.fail(reason, pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def cluster_lab(lab_of_kind: Callable[[HostsKind], Lab]) -> Lab:
+    """A lab whose nodes run pods, and vmferry as what is shipped; where it can't be had, what needs it fails."""
+    from vmferry_lab.hosts.kinds import HostsKind, check_cluster_possible  # noqa: PLC0415 - see above
+
+    try:
+        check_cluster_possible()
+    except LabError as error:
+        reason = str(error)
+    else:
+        return lab_of_kind(HostsKind.CLUSTER)
+    pytest.fail(reason, pytrace=False)
+
+
 @pytest.fixture
 def start_guest(lab: Lab) -> Iterator[StartGuest]:
     """Starts a guest on a host, with the words of GuestSpec; it is destroyed after the test."""
@@ -123,6 +137,8 @@ def pytest_runtest_makereport(
         for each in _labs:
             for log in sorted((each.directory / "logs").glob("[oa][pg]e*.log")):
                 report.sections.append((f"end of {log.name}", processes.tail(log, _LOG_LINES)))
+            if each.is_up and each.kind == "cluster":
+                report.sections += _pod_logs(each)
     return report
 
 
@@ -139,6 +155,18 @@ class new_lab:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         _labs.remove(self._lab)
         self._lab.down()
+
+
+def _pod_logs(lab: Lab) -> list[tuple[str, str]]:
+    sections = [("pods", lab.kubectl.run("get", "pods", "-A", "-o", "wide"))]
+    for component in ("operator", "agent"):
+        for pod in lab.cluster.pods(component):
+            try:
+                said = pod.log()
+            except LabError as error:  # its node is off, say
+                said = str(error)
+            sections.append((f"end of {pod.name}", "\n".join(said.splitlines()[-_LOG_LINES:])))
+    return sections
 
 
 def _choice(config: pytest.Config) -> Choice:

@@ -12,10 +12,15 @@ from typing import Any
 
 from vmferry_lab import directories, processes
 from vmferry_lab.cache import Say
+from vmferry_lab.cluster import cgroups
+from vmferry_lab.cluster.binaries import find_or_build_cluster
+from vmferry_lab.cluster.cluster import Cluster
+from vmferry_lab.cluster.node import ClusterNode, Service
+from vmferry_lab.cluster.pods import Pods
 from vmferry_lab.components import OPERATOR_NAME, Components, agent_name
 from vmferry_lab.controlplane.binaries import Binaries, find_or_build
-from vmferry_lab.controlplane.commands import NAMES as SERVERS
-from vmferry_lab.controlplane.control_plane import LOOPBACK, ControlPlane
+from vmferry_lab.controlplane.control_plane import LOOPBACK, ControlPlane, PodsPlan
+from vmferry_lab.directories import MANIFESTS
 from vmferry_lab.errors import LabError
 from vmferry_lab.guests.guest import Guest, guests_in
 from vmferry_lab.hosts.host import Host
@@ -40,9 +45,6 @@ _RECORD = "lab.json"
 """Written when the lab is up."""
 _DAEMON = "libvirtd-"
 """Before a host's name: its daemon's."""
-_CHECKOUT = Path(__file__).parents[2]
-MANIFESTS = _CHECKOUT / "manifests"
-"""What is applied to a cluster."""
 _CRDS = ("crd/migrationpolicies.vmferry.io", "crd/vmmigrations.vmferry.io")
 
 
@@ -108,12 +110,34 @@ class Lab:
         """Its processes but for the guests, by name: whether each runs."""
         running = processes.components_of(self.directory)
         daemons = [_daemon_name(host) for host in self.hosts]
-        return {name: name in running for name in (*SERVERS, *daemons, *self.components.names)}
+        found = {name: name in running for name in (*self.control_plane.names, *daemons)}
+        if self.kind is HostsKind.CLUSTER:
+            return found | self.cluster.service_states
+        return found | {name: name in running for name in self.components.names}
 
     @property
     def components(self) -> Components:
-        """The operator and the agents."""
+        """The operator and the agents, where they are processes.
+
+        Raises:
+            LabError: They are pods.
+        """
+        if self.kind is HostsKind.CLUSTER:
+            raise LabError("operator and agents are pods here: kubectl -n vmferry-system get pods")
         return Components(self.directory, self.control_plane, self.hosts)
+
+    @property
+    def cluster(self) -> Cluster:
+        """What runs pods.
+
+        Raises:
+            LabError: The lab's hosts are of another kind.
+        """
+        nodes = [host for host in self.hosts if isinstance(host, ClusterNode)]
+        if self.kind is not HostsKind.CLUSTER:
+            up = command_line(self.directory, "cluster", "up")
+            raise LabError(f"the hosts of {self.directory} run no pods; as root bring a lab up by `{up}`")
+        return Cluster(self.directory, self.control_plane, nodes)
 
     @property
     def guests(self) -> list[Guest]:
@@ -137,6 +161,7 @@ class Lab:
         link: int | None = None,
         say: Say = print,
         components: bool = True,
+        pods: Pods | None = None,
     ) -> None:
         """Bring it up: control plane and hosts at the same time, then vmferry.
 
@@ -149,6 +174,7 @@ class Lab:
                 join session hosts in pairs, the first with the second and so on. None: as fast as the machine is.
             say: Tells how it goes.
             components: Whether to start vmferry.
+            pods: What runs in the pods of nodes that run some; None: the shipped images by the overlay `ha`.
 
         Raises:
             LabError: It is up with other hosts or links, hosts of that kind can't be had, or something does not
@@ -165,9 +191,15 @@ class Lab:
                 return
             chosen = default_kind() if kind is None else Choice(kind=kind, why="as asked for")
             say(f"hosts of kind {chosen.kind}: {chosen.why}")
-            self._start(names, binaries, chosen.kind, link)
+            if chosen.kind is HostsKind.CLUSTER:
+                self._start_cluster(names, binaries, link, pods or Pods.shipped(components=components), say)
+            else:
+                self._start(names, binaries, chosen.kind, link)
             say(f"control plane and {', '.join(names)}: up after {time.monotonic() - began:.1f} s")
-            if components:
+            if components and chosen.kind is HostsKind.CLUSTER:
+                self.cluster.wait_components()
+                say(f"vmferry: ready after {time.monotonic() - began:.1f} s")
+            elif components:
                 self.components.start_all()
                 say(f"vmferry: started after {time.monotonic() - began:.1f} s")
 
@@ -198,8 +230,10 @@ class Lab:
         Raises:
             LabError: There is none of that name, or it does not start.
         """
-        if name in SERVERS:
+        if name in self.control_plane.names:
             self.control_plane.start_missing([name])
+        elif service := self._service(name):
+            service[0].start_service(service[1])
         elif name.startswith(_DAEMON):
             self.host(name.removeprefix(_DAEMON)).start()
         else:
@@ -211,18 +245,23 @@ class Lab:
         Raises:
             LabError: It does not come up.
         """
-        self.node(name).start()
-        if self.components.runs(OPERATOR_NAME):
+        node = self.node(name)
+        node.start()
+        if isinstance(node, ClusterNode):
+            node.join(self.control_plane)
+        elif self.components.runs(OPERATOR_NAME):
             self.components.start(agent_name(name))
 
     def stop(self, name: str, *, kill: bool = False) -> None:
-        """Stop one process, by SIGTERM or SIGKILL; a libvirtd always by SIGKILL, its guests run on.
+        """Stop one process, by SIGTERM or SIGKILL; a node's always by SIGKILL: guests and containers run on.
 
         Raises:
             LabError: There is none of that name.
         """
-        if name in SERVERS:
+        if name in self.control_plane.names:
             self.control_plane.stop([name], how=signal.SIGKILL if kill else signal.SIGTERM)
+        elif service := self._service(name):
+            service[0].kill_service(service[1])
         elif name.startswith(_DAEMON):
             self.host(name.removeprefix(_DAEMON)).kill_daemon()
         else:
@@ -235,19 +274,46 @@ class Lab:
             lambda: list({*processes.of_lab(self.directory), *strays(self.directory)}),
         )
         remove_networks(self.directory)
+        cgroups.remove_all(self.directory)
+
+    def _service(self, name: str) -> tuple[ClusterNode, Service] | None:
+        """The service of a node that runs pods."""
+        return self.cluster.service(name) if self.kind is HostsKind.CLUSTER else None
 
     def _start(self, nodes: list[str], binaries: Binaries, kind: HostsKind, link: int | None = None) -> None:
-        if processes.of_lab(self.directory):
-            down = command_line(self.directory, "down")
-            raise LabError(f"{self.directory}: a lab is there already; run `{down}` first")
-        (self.directory / _RECORD).unlink(missing_ok=True)  # of a lab that has ended, by a reboot say
-        (self.directory / "guests").mkdir(exist_ok=True)
-        hosts = new_hosts(self.directory, nodes, kind, link)
+        hosts = self._new_hosts(nodes, kind, link)
         with ThreadPoolExecutor() as pool:
             starts = [pool.submit(host.start) for host in hosts]
             starts.append(pool.submit(self._start_control_plane, binaries, hosts))
         _raise_first_error(starts)
         (self.directory / _RECORD).write_text(json.dumps(record_of(hosts, kind, link)))
+
+    def _start_cluster(
+        self, names: list[str], binaries: Binaries, link: int | None, pods: Pods, say: Say
+    ) -> None:
+        """Start a lab whose nodes run pods: images come to the nodes while the API server starts."""
+        programs = find_or_build_cluster(say)
+        hosts = self._new_hosts(names, HostsKind.CLUSTER, link)
+        nodes = [host for host in hosts if isinstance(host, ClusterNode)]
+        cluster = Cluster(self.directory, self.control_plane, nodes)
+        plan = PodsPlan(scheduler=programs.scheduler, nodes=names)
+        manifests = pods.write(self.directory / "manifests")
+        with ThreadPoolExecutor() as pool:
+            starts = [
+                pool.submit(cluster.start_nodes, pods.archives, programs, say),
+                pool.submit(self._start_control_plane, binaries, hosts, plan, manifests),
+            ]
+        _raise_first_error(starts)
+        cluster.join(say)
+        (self.directory / _RECORD).write_text(json.dumps(record_of(hosts, HostsKind.CLUSTER, link)))
+
+    def _new_hosts(self, names: list[str], kind: HostsKind, link: int | None) -> list[Host]:
+        if processes.of_lab(self.directory):
+            down = command_line(self.directory, "down")
+            raise LabError(f"{self.directory}: a lab is there already; run `{down}` first")
+        (self.directory / _RECORD).unlink(missing_ok=True)  # of a lab that has ended, by a reboot say
+        (self.directory / "guests").mkdir(exist_ok=True)
+        return new_hosts(self.directory, names, kind, link)
 
     def _check_same(self, names: list[str] | None, kind: HostsKind | None, link: int | None) -> None:
         """See that the lab that is up is the one that is wanted."""
@@ -263,19 +329,28 @@ class Lab:
 
     def _start_missing(self, say: Say, *, components: bool) -> None:
         started = self.control_plane.start_missing()
-        wanted = self.components.names if components else []
+        cluster = self.kind is HostsKind.CLUSTER
+        wanted = self.components.names if components and not cluster else []
         for name, runs in self.process_states.items():
-            if not runs and (name in wanted or name.startswith(_DAEMON)):
+            if not runs and (name in wanted or name.startswith(_DAEMON) or self._service(name)):
                 self.start(name)
                 started.append(name)
         say(f"{self.directory}: already up" + (f"; started {', '.join(started)}" if started else ""))
 
-    def _start_control_plane(self, binaries: Binaries, hosts: list[Host]) -> None:
-        self.control_plane.start(binaries, api_address(hosts) or LOOPBACK)
-        manifests = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.name}} for host in hosts]
-        self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "base"))
-        if manifests:
-            self.kubectl.apply(*manifests)
+    def _start_control_plane(
+        self,
+        binaries: Binaries,
+        hosts: list[Host],
+        pods: PodsPlan | None = None,
+        manifests: Path = MANIFESTS / "base",
+    ) -> None:
+        self.control_plane.start(binaries, api_address(hosts) or LOOPBACK, pods)
+        self.kubectl.run("apply", "--server-side", "-k", str(manifests))
+        if hosts and pods is None:  # where there are kubelets, these make them
+            nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.name}} for host in hosts]
+            self.kubectl.apply(*nodes)
+        if pods is None:
+            self.control_plane.admit([host.name for host in hosts])
         self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
         self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "policies"))
 

@@ -13,6 +13,8 @@ from kubernetes.aio.config import ConfigException
 from vmferry_agent.agent import Agent
 from vmferry_agent.configuration import Configuration, options
 from vmferry_agent.decisions.preflight import Level
+from vmferry_agent.hypervisor.host_certificates import certificates_end
+from vmferry_agent.hypervisor.libvirt_daemons import system_daemon
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 from vmferry_agent.metrics import Metrics
 from vmferry_agent.migrations.target import Addresses
@@ -34,6 +36,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @click.group()
+@click.version_option(package_name="vmferry", prog_name="vmferry-agent")
 def main() -> None:
     """Carry out the live migrations from and to one node."""
 
@@ -90,6 +93,7 @@ async def _serve(configuration: Configuration, client: ApiClient, signals: Signa
         measurements=metrics,
     )
     metrics.follow(lambda: agent.state)
+    metrics.follow_certificates(lambda: certificates_end(system_daemon(configuration.libvirt_uri)))
     if configuration.health_port is not None:
         server = _health(agent, Reachability(hypervisor), metrics)
         await server.start(configuration.health_address, configuration.health_port)

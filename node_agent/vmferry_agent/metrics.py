@@ -1,6 +1,6 @@
 """The agent's metrics."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,6 +80,10 @@ class Metrics(Measurements):
         """Ask this for what is, at each scrape."""
         self._registry.at_each_scrape(lambda: self._families(state()))
 
+    def follow_certificates(self, ends: Callable[[], Mapping[str, datetime]]) -> None:
+        """Ask this for when each certificate ends, by its file, at each scrape: they are replaced under way."""
+        self._registry.at_each_scrape(lambda: [self._certificates(ends())])
+
     def text(self) -> bytes:
         """All of them, in Prometheus' text format."""
         return self._registry.text()
@@ -107,6 +111,14 @@ class Metrics(Measurements):
     @override
     def post_copy_interrupted(self) -> None:
         self._interruptions.inc()
+
+    def _certificates(self, ends: Mapping[str, datetime]) -> Metric:
+        family = self._registry.gauge_family(
+            "certificate_expiry_timestamp_seconds", "When a certificate of this host ends.", "file"
+        )
+        for file, end in ends.items():
+            family.add_metric([file], end.timestamp())
+        return family
 
     def _families(self, state: AgentState) -> Iterable[Metric]:
         """Gauges of what is."""

@@ -23,6 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 @click.command()
+@click.version_option(package_name="vmferry", prog_name="vmferry-operator")
 @options
 def main(**words: Any) -> None:  # noqa: ANN401 - click's
     """Decide what should be in force for each live migration of the cluster."""

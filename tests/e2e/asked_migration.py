@@ -6,9 +6,10 @@ from typing import Any
 
 from kubernetes import client
 
-from vmferry_api import GROUP, VERSION
+from vmferry_api import API_VERSION, GROUP, VERSION
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import Phase, VMMigration
+from vmferry_api.policies import MigrationPolicy
 from vmferry_lab.until import until
 
 NAMESPACE = "default"
@@ -92,6 +93,27 @@ class Migration:
             f"pass {memory_pass}",
             lambda each: each.status.progress and each.status.progress.memory_pass >= memory_pass,
         )
+
+
+def ask(
+    api: client.CustomObjectsApi, name: str, *, labels: dict[str, str] | None = None, **spec: Any
+) -> Migration:
+    """Create a VMMigration from node-a to node-b, unless the spec says otherwise."""
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "VMMigration",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels or {}},
+        "spec": {"sourceNode": "node-a", "targetNode": "node-b", **spec},
+    }
+    api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "vmmigrations", body)
+    return Migration(name, api)
+
+
+def create_policy(api: client.CustomObjectsApi, name: str, **spec: Any) -> None:
+    """Create a MigrationPolicy."""
+    MigrationPolicy.model_validate({"metadata": {"name": name}, "spec": spec})
+    body = {"apiVersion": API_VERSION, "kind": "MigrationPolicy", "metadata": {"name": name}, "spec": spec}
+    api.create_cluster_custom_object(GROUP, VERSION, "migrationpolicies", body)
 
 
 def reason(migration: VMMigration, type_: ConditionType) -> str | None:

@@ -5,11 +5,10 @@ from itertools import count
 from typing import Any
 
 import pytest
-from asked_migration import NAMESPACE, PATIENCE, Migration
+from asked_migration import PATIENCE, Migration, ask, create_policy
 from kubernetes import client, config
 
-from vmferry_api import API_VERSION, GROUP, VERSION
-from vmferry_api.policies import MigrationPolicy
+from vmferry_api import GROUP, VERSION
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.lab import Lab
 from vmferry_lab.until import until
@@ -32,14 +31,7 @@ def policy(api: client.CustomObjectsApi) -> Iterator[Callable[..., str]]:
 
     def create(**spec: Any) -> str:
         names.append(f"policy-{next(_numbers)}")
-        MigrationPolicy.model_validate({"metadata": {"name": names[-1]}, "spec": spec})
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "MigrationPolicy",
-            "metadata": {"name": names[-1]},
-            "spec": spec,
-        }
-        api.create_cluster_custom_object(GROUP, VERSION, "migrationpolicies", body)
+        create_policy(api, names[-1], **spec)
         return names[-1]
 
     yield create
@@ -53,16 +45,8 @@ def migrate(lab: Lab, api: client.CustomObjectsApi) -> Iterator[Callable[..., Mi
     created: list[Migration] = []
 
     def create(vm: str, labels: dict[str, str] | None = None, **spec: Any) -> Migration:
-        migration = Migration(f"migration-{next(_numbers)}", api)
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "VMMigration",
-            "metadata": {"name": migration.name, "namespace": NAMESPACE, "labels": labels or {}},
-            "spec": {"vm": vm, "sourceNode": "node-a", "targetNode": "node-b", **spec},
-        }
-        api.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "vmmigrations", body)
-        created.append(migration)
-        return migration
+        created.append(ask(api, f"migration-{next(_numbers)}", vm=vm, labels=labels, **spec))
+        return created[-1]
 
     yield create
     for migration in created:

@@ -1,14 +1,18 @@
 """A real API server, and what it says to objects."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client, config
+from kubernetes.aio import config as aio_config
+from kubernetes.aio.client import ApiClient, Configuration
 
 from vmferry_api import API_VERSION, GROUP, VERSION
-from vmferry_lab.controlplane.control_plane import ControlPlane
+from vmferry_lab.controlplane.control_plane import OPERATOR, ControlPlane
 
 PLURALS = {"MigrationPolicy": "migrationpolicies", "VMMigration": "vmmigrations"}
 
@@ -19,6 +23,27 @@ def api(control_plane: ControlPlane) -> Iterator[client.CustomObjectsApi]:
     connection = config.new_client_from_config(str(control_plane.kubeconfig()))
     yield client.CustomObjectsApi(connection)
     connection.close()
+
+
+@pytest.fixture(scope="session")
+def operator_api(control_plane: ControlPlane) -> Iterator[client.CustomObjectsApi]:
+    """The API server, as the operator, who alone writes its part of a status."""
+    connection = config.new_client_from_config(str(control_plane.kubeconfig(OPERATOR)))
+    yield client.CustomObjectsApi(connection)
+    connection.close()
+
+
+@pytest.fixture
+async def connected() -> AsyncIterator[Callable[[Path], Awaitable[ApiClient]]]:
+    """Connects whoever has a kubeconfig, for the time of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def connect(kubeconfig: Path) -> ApiClient:
+            configuration = Configuration()
+            await aio_config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+            return await stack.enter_async_context(ApiClient(configuration))
+
+        yield connect
 
 
 @pytest.fixture

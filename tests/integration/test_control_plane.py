@@ -1,5 +1,6 @@
 """The lab's control plane behaves as a cluster's; several come and go without getting in each other's way."""
 
+import json
 import signal
 import socket
 from dataclasses import replace
@@ -11,7 +12,7 @@ from vmferry_lab import processes
 from vmferry_lab.controlplane import control_plane as control_plane_module
 from vmferry_lab.controlplane.binaries import find_or_build
 from vmferry_lab.controlplane.commands import APISERVER, NAMES
-from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR
+from vmferry_lab.controlplane.control_plane import OPERATOR
 from vmferry_lab.errors import LabError
 from vmferry_lab.kubectl import Kubectl, KubectlError
 from vmferry_lab.lab import Lab
@@ -83,15 +84,22 @@ def test_an_api_server_that_was_away_comes_back_with_what_it_had(other):
     assert other.control_plane.start_missing() == []
 
 
-@pytest.mark.parametrize(("user", "account"), [(OPERATOR, "vmferry-operator"), (AGENT, "vmferry-agent")])
-def test_operator_and_agents_are_called_as_their_service_accounts_in_production(control_plane, user, account):
-    kubectl = Kubectl(control_plane.kubeconfig(user))
-    said = kubectl.run(
-        "auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.groups}"
-    )
-    name, groups = said.split(" ")
-    assert name == f"system:serviceaccount:vmferry-system:{account}"
-    assert '"system:serviceaccounts:vmferry-system"' in groups
+def who_is(kubeconfig):
+    review = json.loads(Kubectl(kubeconfig).run("auth", "whoami", "-o", "json"))
+    return review["status"]["userInfo"]
+
+
+def test_the_operator_is_called_as_its_service_account(control_plane):
+    who = who_is(control_plane.kubeconfig(OPERATOR))
+    assert who["username"] == "system:serviceaccount:vmferry-system:vmferry-operator"
+    assert "system:serviceaccounts:vmferry-system" in who["groups"]
+
+
+def test_an_agent_has_a_token_that_is_bound_to_a_pod_on_its_node(control_plane):
+    who = who_is(control_plane.agent_kubeconfig("node-x"))
+    assert who["username"] == "system:serviceaccount:vmferry-system:vmferry-agent"
+    assert who["extra"]["authentication.kubernetes.io/node-name"] == ["node-x"]
+    assert who["extra"]["authentication.kubernetes.io/pod-name"] == ["vmferry-agent-node-x"]
 
 
 def test_namespaces_get_their_accounts_and_go_when_deleted(control_plane):

@@ -7,6 +7,7 @@ from kubernetes import client
 
 from vmferry_api import API_VERSION, GROUP, VERSION
 from vmferry_api.crd.definitions import NOT_LOOKED_AT
+from vmferry_api.owners import OPERATOR
 
 SPEC = {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"}
 DESIRED = {
@@ -81,27 +82,25 @@ def patch_spec(api: client.CustomObjectsApi, migration: dict[str, Any], **spec: 
     return ""
 
 
-def patch_status(api: client.CustomObjectsApi, migration: dict[str, Any], **status: Any) -> str:
-    """What the API server has against a change of the status."""
-    name = migration["metadata"]["name"]
-    body = {"status": status}
-    try:
-        api.patch_namespaced_custom_object_status(GROUP, VERSION, "default", "vmmigrations", name, body)
-    except client.ApiException as error:
-        return str(error.body)
-    return ""
+def patch_status(operator_api: client.CustomObjectsApi, migration: dict[str, Any], **status: Any) -> str:
+    """What the API server has against a change of the status by the operator."""
+    return _patched(operator_api, migration, status)
 
 
-def remove_status(api: client.CustomObjectsApi, migration: dict[str, Any]) -> str:
-    """What the API server has against the removal of the whole status."""
+def _patched(api: client.CustomObjectsApi, migration: dict[str, Any], status: dict[str, Any] | None) -> str:
     name = migration["metadata"]["name"]
     try:
         api.patch_namespaced_custom_object_status(
-            GROUP, VERSION, "default", "vmmigrations", name, {"status": None}
+            GROUP, VERSION, "default", "vmmigrations", name, {"status": status}, field_manager=OPERATOR
         )
     except client.ApiException as error:
         return str(error.body)
     return ""
+
+
+def remove_status(operator_api: client.CustomObjectsApi, migration: dict[str, Any]) -> str:
+    """What the API server has against the removal of the whole status by the operator."""
+    return _patched(operator_api, migration, None)
 
 
 @pytest.mark.parametrize(
@@ -129,35 +128,39 @@ def test_cancel_can_t_be_taken_back(api, migration):
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
-def test_a_terminal_phase_never_changes(api, migration, phase):
-    assert patch_status(api, migration, phase="Running") == ""
-    assert patch_status(api, migration, phase=phase) == ""
-    assert "a terminal phase never changes" in patch_status(api, migration, phase="Running")
-    assert "a terminal phase never changes" in patch_status(api, migration, phase=None)
-    assert "a terminal phase never changes" in remove_status(api, migration)
+def test_a_terminal_phase_never_changes(operator_api, migration, phase):
+    assert patch_status(operator_api, migration, phase="Running") == ""
+    assert patch_status(operator_api, migration, phase=phase) == ""
+    assert "a terminal phase never changes" in patch_status(operator_api, migration, phase="Running")
+    assert "a terminal phase never changes" in patch_status(operator_api, migration, phase=None)
+    assert "a terminal phase never changes" in remove_status(operator_api, migration)
 
 
-def test_a_revision_never_goes_back(api, migration):
-    assert patch_status(api, migration, desired=DESIRED) == ""
-    assert "desired.revision must not go back" in patch_status(api, migration, desired={"revision": 2})
-    assert patch_status(api, migration, desired={"revision": 4}) == ""
+def test_a_revision_never_goes_back(operator_api, migration):
+    assert patch_status(operator_api, migration, desired=DESIRED) == ""
+    assert "desired.revision must not go back" in patch_status(
+        operator_api, migration, desired={"revision": 2}
+    )
+    assert patch_status(operator_api, migration, desired={"revision": 4}) == ""
 
 
-def test_what_is_desired_can_t_be_removed_so_that_its_revision_starts_anew(api, migration):
-    assert patch_status(api, migration, desired=DESIRED) == ""
-    assert "desired must not be removed" in patch_status(api, migration, desired=None)
-    assert "desired must not be removed" in remove_status(api, migration)
+def test_what_is_desired_can_t_be_removed_so_that_its_revision_starts_anew(operator_api, migration):
+    assert patch_status(operator_api, migration, desired=DESIRED) == ""
+    assert "desired must not be removed" in patch_status(operator_api, migration, desired=None)
+    assert "desired must not be removed" in remove_status(operator_api, migration)
 
 
-def test_conditions_are_a_map_by_type(api, migration):
+def test_conditions_are_a_map_by_type(operator_api, migration):
     condition = {
         "type": "Running",
         "status": "True",
         "reason": "Migrating",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    assert "Duplicate value" in patch_status(api, migration, conditions=[condition, condition])
-    assert "Unsupported value" in patch_status(api, migration, conditions=[{**condition, "status": "Yes"}])
+    assert "Duplicate value" in patch_status(operator_api, migration, conditions=[condition, condition])
+    assert "Unsupported value" in patch_status(
+        operator_api, migration, conditions=[{**condition, "status": "Yes"}]
+    )
 
 
 @pytest.mark.parametrize("selector", ["spec.sourceNode=node-a", "spec.targetNode=node-b", "status.phase="])

@@ -9,6 +9,7 @@ import yaml
 from kubectl_vmferry.policy_files import PolicyFileError, read_policies
 from vmferry_api import API_VERSION, GROUP, VERSION
 from vmferry_api.crd.schema import structural_schema
+from vmferry_api.owners import OPERATOR
 from vmferry_api.policies import AutoConverge, MigrationPolicy, StartOptions
 from written_values import DURATIONS, NO_DURATIONS, NO_QUANTITIES, QUANTITIES
 
@@ -528,7 +529,7 @@ def test_a_step_s_quantity_that_can_t_be_read_is_told_of_once(refusals):
 
 
 def test_what_a_policy_may_say_of_the_start_the_operator_may_want_with_the_defaults_written_out(
-    api, migration
+    operator_api, migration
 ):
     desired = {
         "revision": 1,
@@ -540,7 +541,13 @@ def test_what_a_policy_may_say_of_the_start_the_operator_may_want_with_the_defau
         "start": StartOptions(auto_converge=AutoConverge(initial=99), zero_copy=False).as_json(),
     }
     name = migration["metadata"]["name"]
-    written = api.patch_namespaced_custom_object_status(
-        GROUP, VERSION, "default", "vmmigrations", name, {"status": {"desired": desired}}
+    written = operator_api.patch_namespaced_custom_object_status(
+        GROUP,
+        VERSION,
+        "default",
+        "vmmigrations",
+        name,
+        {"status": {"desired": desired}},
+        field_manager=OPERATOR,
     )
     assert written["status"]["desired"]["start"]["autoConverge"] == {"initial": 99, "increment": 10}

@@ -5,7 +5,6 @@ import pytest
 from agent_configurations import configuration
 from vmferry_agent import preflight
 from vmferry_agent.decisions.preflight import Level
-from vmferry_lab.controlplane.control_plane import AGENT
 from vmferry_lab.ports import free_ports
 
 
@@ -21,13 +20,13 @@ def found(monkeypatch):
 
 
 async def test_an_agent_has_what_it_needs(found, control_plane):
-    assert await found(control_plane.kubeconfig(AGENT)) == [
+    assert await found(control_plane.agent_kubeconfig("node-a")) == [
         (Level.OK, "the API server lets the agent do what it must")
     ]
 
 
 async def test_in_another_namespace_it_lacks_the_lease(found, control_plane):
-    assert await found(control_plane.kubeconfig(AGENT), namespace="default") == [
+    assert await found(control_plane.agent_kubeconfig("node-a"), namespace="default") == [
         (Level.WARNING, "no right to keep its Lease")
     ]
 
@@ -35,12 +34,10 @@ async def test_in_another_namespace_it_lacks_the_lease(found, control_plane):
 async def test_a_stranger_is_refused_and_an_api_server_that_is_away_is_another_thing(
     found, control_plane, tmp_path
 ):
-    known = control_plane.kubeconfig(AGENT).read_text()
+    known = control_plane.agent_kubeconfig("node-a").read_text()
     stranger = tmp_path / "stranger"
     stranger.write_text(
-        "\n".join("    token: x" if "client-key:" in line else line for line in known.splitlines()).replace(
-            "    client-certificate:", "    unused:"
-        )
+        "\n".join("    token: x" if "token:" in line else line for line in known.splitlines())
     )
     ((level, what),) = await found(stranger)
     assert (level, what) == (Level.ERROR, "the API server refuses the agent: 401 Unauthorized")

@@ -2,10 +2,11 @@
 
 import pytest
 
-from vmferry_lab.controlplane.control_plane import AGENT, OPERATOR
+from vmferry_lab.controlplane.control_plane import OPERATOR
 from vmferry_lab.kubectl import Kubectl, KubectlError
 from vmferry_lab.until import until
 
+AGENT = "agent"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
 
 RIGHTS = {
@@ -13,7 +14,7 @@ RIGHTS = {
     OPERATOR: {
         "vmmigrations": {"get", "list", "watch", "patch", "delete"},
         "vmmigrations/status": {"patch"},
-        "migrationpolicies": {"get", "list", "watch"},
+        "migrationpolicies": {"list", "watch"},
         "migrationpolicies/status": {"patch"},
         "nodes": {"get"},
         "namespaces": {"get"},
@@ -34,10 +35,14 @@ RESOURCES = (
 )
 
 
+def kubeconfig_of(control_plane, user):
+    return control_plane.agent_kubeconfig("node-a") if user == AGENT else control_plane.kubeconfig(user)
+
+
 @pytest.mark.parametrize("user", RIGHTS)
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_each_user_has_exactly_these_rights(control_plane, user, resource):
-    kubectl = Kubectl(control_plane.kubeconfig(user))
+    kubectl = Kubectl(kubeconfig_of(control_plane, user))
     name, _, subresource = resource.partition("/")
     words = ["-A", "--subresource", subresource] if subresource else ["-A"]
     assert {verb for verb in VERBS if _may(kubectl, verb, name, words)} == RIGHTS[user].get(resource, set())
@@ -46,7 +51,7 @@ def test_each_user_has_exactly_these_rights(control_plane, user, resource):
 @pytest.mark.parametrize("namespace", ["vmferry-system", "kube-node-lease"])
 @pytest.mark.parametrize("user", [AGENT, OPERATOR])
 def test_leases_are_kept_in_their_own_namespace_only(control_plane, user, namespace):
-    kubectl = Kubectl(control_plane.kubeconfig(user))
+    kubectl = Kubectl(kubeconfig_of(control_plane, user))
     rights = {verb for verb in VERBS if _may(kubectl, verb, "leases", ["-n", namespace])}
     assert rights == ({"get", "create", "update"} if namespace == "vmferry-system" else set())
 
@@ -64,17 +69,17 @@ WRITES = {"create", "update", "patch", "delete"}
 
 @pytest.fixture(scope="module")
 def people(control_plane):
-    """Users that have Kubernetes' own roles in one namespace, and two that have roles of ours in the cluster."""
+    """Users that have a role in one namespace, Kubernetes' own or ours, and two that have ours in the cluster."""
     kubectl = Kubectl(control_plane.kubeconfig())
     kubectl.run("create", "namespace", "team")
-    for role in ("view", "edit", "admin"):
+    for role in ("view", "edit", "admin", "vmferry-edit"):
         kubectl.run(
             "create", "rolebinding", role, "-n", "team", f"--clusterrole={role}", f"--user={role}-of-team"
         )
     for role in ("vmferry-view", "vmferry-admin"):
         kubectl.run("create", "clusterrolebinding", f"test-{role}", f"--clusterrole={role}", f"--user={role}")
     words = ["-n", "team", "--as", "edit-of-team"]
-    until("roles to be added to edit", lambda: _may(kubectl, "create", "vmmigrations", words), timeout=60)
+    until("roles to be added to edit", lambda: _may(kubectl, "get", "vmmigrations", words), timeout=60)
     yield kubectl
     kubectl.run("delete", "namespace", "team", "--wait=false")
     kubectl.run("delete", "clusterrolebinding", "test-vmferry-view", "test-vmferry-admin")
@@ -84,8 +89,9 @@ def people(control_plane):
     ("user", "resource", "rights"),
     [
         ("view-of-team", "vmmigrations", NAMESPACED),
-        ("edit-of-team", "vmmigrations", NAMESPACED | WRITES),
-        ("admin-of-team", "vmmigrations", NAMESPACED | WRITES),
+        ("edit-of-team", "vmmigrations", NAMESPACED),  # a migration may be of any VM
+        ("admin-of-team", "vmmigrations", NAMESPACED),
+        ("vmferry-edit-of-team", "vmmigrations", WRITES),
         ("vmferry-view", "vmmigrations", NAMESPACED),
         ("vmferry-view", "migrationpolicies", NAMESPACED),
         ("vmferry-admin", "migrationpolicies", NAMESPACED | WRITES),
@@ -97,7 +103,7 @@ def test_people_have_the_rights_of_their_roles(people, user, resource, rights):
     assert {verb for verb in VERBS if _may(people, verb, resource, [*words, "--as", user])} == rights
 
 
-@pytest.mark.parametrize("user", ["view-of-team", "edit-of-team", "admin-of-team"])
+@pytest.mark.parametrize("user", ["view-of-team", "edit-of-team", "admin-of-team", "vmferry-edit-of-team"])
 def test_roles_in_a_namespace_reach_no_further(people, user):
     assert not _may(people, "list", "vmmigrations", ["-n", "default", "--as", user])
     assert not _may(people, "patch", "migrationpolicies", ["--as", user])

@@ -11,8 +11,6 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
 
 from gitops_health import argo_cd, flux, kstatus
 from vmferry_api import API_VERSION, GROUP, VERSION
@@ -37,12 +35,6 @@ LINK_LOST = ("LinkLost", "the link is gone; trying again")
 
 def now():
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-async def client_of(kubeconfig):
-    configuration = Configuration()
-    await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
-    return ApiClient(configuration)
 
 
 @pytest.fixture
@@ -71,10 +63,10 @@ def operator(control_plane, tmp_path):
 class Played:
     """A migration whose agents the test plays."""
 
-    def __init__(self, api, client, name):
+    def __init__(self, api, source, target, name):
         self._api = api
-        self._source = StatusWriter(client, manager=SOURCE_AGENT)
-        self._target = StatusWriter(client, manager=TARGET_AGENT)
+        self._source = source
+        self._target = target
         self.name = name
         self._reported = {}
 
@@ -117,12 +109,15 @@ class Played:
 
 
 @pytest.fixture
-async def played(control_plane, api):
+async def played(control_plane, connected, api):
     kubectl = Kubectl(control_plane.kubeconfig())
     kubectl.apply(
         *({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}} for name in ("node-a", "node-b"))
     )
-    client = await client_of(control_plane.kubeconfig())
+    source, target = [
+        StatusWriter(await connected(control_plane.agent_kubeconfig(node)), manager=manager)
+        for node, manager in (("node-a", SOURCE_AGENT), ("node-b", TARGET_AGENT))
+    ]
     names = []
 
     def create(name, **spec):
@@ -134,10 +129,9 @@ async def played(control_plane, api):
         }
         api.create_namespaced_custom_object(GROUP, VERSION, "default", "vmmigrations", body)
         names.append(name)
-        return Played(api, client, name)
+        return Played(api, source, target, name)
 
     yield create
-    await client.close()
     for name in names:
         kubectl.run("patch", "vmmig", name, "--type=merge", "-p", '{"metadata": {"finalizers": []}}')
         kubectl.run("delete", "vmmig", name, "--wait=false", "--ignore-not-found")

@@ -11,7 +11,6 @@ from kubernetes.config import kube_config
 from vmferry_api import GROUP, VERSION
 from vmferry_kube.watching import Watch
 from vmferry_lab.controlplane.commands import APISERVER
-from vmferry_lab.controlplane.control_plane import AGENT
 from vmferry_lab.lab import Lab
 from vmferry_lab.until import until
 
@@ -28,7 +27,7 @@ async def watching(monkeypatch):
         monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
 
     def begin(control_plane, node):
-        log_in(control_plane.kubeconfig(AGENT))
+        log_in(control_plane.agent_kubeconfig(node))
         seen = []
         watch = Watch(
             plural="vmmigrations",
@@ -88,14 +87,14 @@ async def test_after_the_api_server_was_away_it_listens_again(watching, tmp_path
 
 
 async def test_credentials_that_are_not_taken_are_not_tried_in_a_hurry(watching, control_plane, monkeypatch):
-    config = yaml.safe_load(control_plane.kubeconfig(AGENT).read_text())
+    config = yaml.safe_load(control_plane.agent_kubeconfig("node-a").read_text())
     config["users"][0]["user"] = {"token": "of nobody"}
-    stranger = control_plane.kubeconfig(AGENT).with_name("stranger.kubeconfig")
+    stranger = control_plane.kubeconfig().with_name("stranger.kubeconfig")
     stranger.write_text(yaml.safe_dump(config))
     logins = []
     log_in = kopf.login_via_client
     monkeypatch.setattr(kopf, "login_via_client", lambda **words: logins.append(1) or log_in(**words))
-    monkeypatch.setattr(type(control_plane), "kubeconfig", lambda self, user: stranger)
+    monkeypatch.setattr(type(control_plane), "agent_kubeconfig", lambda self, node: stranger)
     watch, _ = watching(control_plane, "node-a")
     await true("a login", lambda: len(logins) >= 2)
     await asyncio.sleep(1)

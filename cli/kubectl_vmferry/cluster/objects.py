@@ -219,6 +219,16 @@ class Cluster:
         with asking("CustomResourceDefinitions"):
             return _items(self._objects.list_cluster_custom_object(**kind, _request_timeout=TIMEOUT))
 
+    def admission(self) -> tuple[list[Raw], list[Raw]]:
+        """All ValidatingAdmissionPolicies, and their bindings."""
+        group = {"group": "admissionregistration.k8s.io", "version": "v1", "_request_timeout": TIMEOUT}
+        plurals = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+        with asking("ValidatingAdmissionPolicies"):
+            policies, bindings = (
+                _items(self._objects.list_cluster_custom_object(plural=plural, **group)) for plural in plurals
+            )
+        return policies, bindings
+
     def leases(self, namespace: str) -> list[Raw]:
         """All Leases of a namespace."""
         kind = {"group": "coordination.k8s.io", "version": "v1", "plural": "leases", "namespace": namespace}

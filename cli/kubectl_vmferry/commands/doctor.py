@@ -13,8 +13,9 @@ from rich.text import Text
 from kubectl_vmferry.cluster.certificates import LIBVIRT_TLS, shown_by, tls_address
 from kubectl_vmferry.cluster.connection import Access, connect
 from kubectl_vmferry.cluster.objects import Cluster, Raw, read
+from kubectl_vmferry.diagnosis.admission import admission
 from kubectl_vmferry.diagnosis.api import crds, server
-from kubectl_vmferry.diagnosis.certificates import expiry, not_after
+from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, warning
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
 from kubectl_vmferry.diagnosis.policies import policies
@@ -23,6 +24,7 @@ from kubectl_vmferry.failures import NEGATIVE, Failure, NotFoundFailure, Unreach
 from kubectl_vmferry.options import cluster_options, output_option
 from kubectl_vmferry.output.objects import show_document
 from kubectl_vmferry.output.terminal import show
+from vmferry_agent.decisions.certificates import not_after
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
 
@@ -90,6 +92,7 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
     yield server(cluster.version())
     yield from _certificates(cluster, now)
     yield from _asked("CRDs", lambda: crds(cluster.crds()))
+    yield from _asked("admission", lambda: [admission(*cluster.admission())])
     found: list[MigrationPolicy] = []
     migrations: list[VMMigration] = []
     troubled = [
@@ -176,7 +179,12 @@ def _libvirt_certificates(migrations: Sequence[VMMigration], now: datetime) -> I
         address = tls_address(uri, scheme="qemu+tls", port=LIBVIRT_TLS)
         if address is not None:
             subject = f"certificate of libvirt on {node}"
-            yield from _shown(subject, address, now, "renew it in /etc/pki/libvirt, and restart libvirtd")
+            yield from _shown(
+                subject,
+                address,
+                now,
+                "renew it; virt-admin server-update-tls libvirtd",
+            )
     if uris and not any(uri.startswith("qemu+tls") for uri in uris.values()):
         yield note("certificates of libvirt", "not used: the hosts reach each other without TLS")
 

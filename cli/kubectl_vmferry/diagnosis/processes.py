@@ -53,13 +53,26 @@ def _of(leases: Sequence[Lease], prefix: str) -> list[Lease]:
     return [each for each in leases if each["metadata"]["name"].startswith(prefix)]
 
 
+def lives(lease: Lease, now: datetime) -> bool:
+    """Whether its holder has renewed a Lease lately, and has not given it back."""
+    age = _age(lease, now)
+    return bool(lease["spec"].get("holderIdentity")) and age is not None and age <= _lasts(lease)
+
+
+def _age(lease: Lease, now: datetime) -> timedelta | None:
+    renewed = lease["spec"].get("renewTime")
+    return None if renewed is None else now - datetime.fromisoformat(renewed)
+
+
+def _lasts(lease: Lease) -> timedelta:
+    return timedelta(seconds=lease["spec"].get("leaseDurationSeconds") or 40)
+
+
 def _alive(subject: str, lease: Lease, now: datetime, cure: str) -> Finding:
-    spec = lease["spec"]
-    renewed = spec.get("renewTime")
-    if renewed is None:
+    age = _age(lease, now)
+    if age is None:
         return error(subject, "its Lease was never renewed", cure)
-    age = now - datetime.fromisoformat(renewed)
-    if age > timedelta(seconds=spec.get("leaseDurationSeconds") or 40):
+    if age > _lasts(lease):
         return error(subject, f"has not renewed its Lease for {span(age)}", cure)
     return ok(subject, f"lives (renewed its Lease {span(age)} ago)")
 

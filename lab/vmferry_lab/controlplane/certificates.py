@@ -48,11 +48,17 @@ class Authority:
         alternatives = x509.SubjectAlternativeName([_host(host) for host in hosts])
         return self._issue(name, _name(name), [ExtendedKeyUsageOID.SERVER_AUTH], alternatives)
 
-    def for_host(self, name: str, addresses: list[str]) -> KeyPair:
-        """A host's, which is other hosts' server and client; libvirt wants key encipherment, too."""
+    def for_host(self, name: str, addresses: list[str], lifetime: timedelta = _LIFETIME) -> KeyPair:
+        """A host's, which is other hosts' server and client; libvirt wants key encipherment, too.
+
+        Args:
+            name: The host's.
+            addresses: Where it is reached.
+            lifetime: How long it holds from now on; less than nothing: it has expired.
+        """
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         alternatives = x509.SubjectAlternativeName([_host(each) for each in (name, *addresses)])
-        return self._issue(name, _name(name), usages, alternatives, encipherment=True)
+        return self._issue(name, _name(name), usages, alternatives, encipherment=True, lifetime=lifetime)
 
     def for_user(self, file: str, user: str, groups: list[str]) -> KeyPair:
         """A client certificate: Kubernetes reads the user from CN and the groups from O."""
@@ -72,11 +78,12 @@ class Authority:
         alternatives: x509.SubjectAlternativeName | None,
         *,
         encipherment: bool = False,
+        lifetime: timedelta = _LIFETIME,
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
-            _builder(subject, self._name, key.public_key())
+            _builder(subject, self._name, key.public_key(), lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False, encipherment=encipherment), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -94,7 +101,10 @@ class Authority:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey,
+    lifetime: timedelta = _LIFETIME,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -103,8 +113,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + _LIFETIME)
+        .not_valid_before(min(now, now + lifetime) - _CLOCK_SKEW)
+        .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 

@@ -14,27 +14,36 @@ NO_PROXY = ("NO_PROXY", "no_proxy")
 _CLUSTER = "vmferry-lab"
 
 
-def write_kubeconfig(path: Path, *, server: str, authority: Path, user: str, credentials: KeyPair) -> None:
-    """Write a kubeconfig whose one context is this user at this server."""
+def write_kubeconfig(
+    path: Path, *, server: str, authority: Path, user: str, credentials: KeyPair | str
+) -> None:
+    """Write a kubeconfig whose one context is this user at this server.
+
+    Args:
+        path: Where to; nobody else may read it.
+        server: The API server's URL.
+        authority: Who has signed the server's certificate.
+        user: What the user is called in the file.
+        credentials: The user's certificate, or a token.
+    """
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [
             {"name": _CLUSTER, "cluster": {"server": server, "certificate-authority": str(authority)}}
         ],
-        "users": [
-            {
-                "name": user,
-                "user": {
-                    "client-certificate": str(credentials.certificate),
-                    "client-key": str(credentials.key),
-                },
-            }
-        ],
+        "users": [{"name": user, "user": _shown(credentials)}],
         "contexts": [{"name": _CLUSTER, "context": {"cluster": _CLUSTER, "user": user}}],
         "current-context": _CLUSTER,
     }
+    path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(config))
+
+
+def _shown(credentials: KeyPair | str) -> dict[str, str]:
+    if isinstance(credentials, str):
+        return {"token": credentials}
+    return {"client-certificate": str(credentials.certificate), "client-key": str(credentials.key)}
 
 
 def client_environment(path: Path, given: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -14,5 +14,10 @@ def interfaces(lab: Path) -> str:
     return f"vmf{_tag(lab)}-"
 
 
+def cgroups(lab: Path) -> str:
+    """How the names of its nodes' control groups begin."""
+    return f"vmferry-{_tag(lab)}-"
+
+
 def _tag(lab: Path) -> str:
     return hashlib.sha256(str(lab).encode()).hexdigest()[:8]

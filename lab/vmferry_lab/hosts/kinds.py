@@ -7,6 +7,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+from vmferry_lab.cluster import cgroups
+from vmferry_lab.cluster.node import ClusterNode
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.commands import run
 from vmferry_lab.hosts.host import Host
@@ -27,6 +29,13 @@ tc qdisc add dev one root tbf rate 1mbit burst 64kb latency 50ms
 """What a node needs of the kernel; it leaves nothing, since all of it is in namespaces of its own."""
 
 
+_POD_TRIAL = """
+iptables -w -t nat -A OUTPUT -d 10.0.0.1/32 -p tcp --dport 443 -j DNAT --to-destination 192.0.2.1:443
+iptables -w -t nat -A POSTROUTING -s 10.244.0.0/24 -j MASQUERADE
+"""
+"""What a node that runs pods needs in addition."""
+
+
 class HostsKind(StrEnum):
     """What a lab's hosts are."""
 
@@ -34,6 +43,8 @@ class HostsKind(StrEnum):
     """Each in namespaces of its own, with a system's libvirtd and links that can be cut; needs root."""
     SESSION = "session"
     """Users' daemons that meet on loopback."""
+    CLUSTER = "cluster"
+    """As NODE, and each runs pods by a kubelet and containerd; vmferry runs in pods of the shipped images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +79,20 @@ def check_nodes_possible() -> None:
         raise LabError(f"hosts of kind node can't be had here: {error}") from error
 
 
+def check_cluster_possible() -> None:
+    """Try what nodes that run pods need.
+
+    Raises:
+        LabError: They can't be had, and why.
+    """
+    check_nodes_possible()
+    try:
+        cgroups.check_possible()
+        run(["unshare", "--mount", "--net", "sh", "-eu"], stdin=_POD_TRIAL)
+    except LabError as error:
+        raise LabError(f"hosts of kind cluster can't be had here: {error}") from error
+
+
 def new_hosts(lab: Path, names: Sequence[str], kind: HostsKind, link: int | None) -> list[Host]:
     """The hosts of a new lab; nothing of them runs yet.
 
@@ -84,6 +109,9 @@ def new_hosts(lab: Path, names: Sequence[str], kind: HostsKind, link: int | None
     if kind is HostsKind.NODE:
         check_nodes_possible()
         return [*new_nodes(lab, names, link)]
+    if kind is HostsKind.CLUSTER:
+        check_cluster_possible()
+        return [*new_nodes(lab, names, link, ClusterNode)]
     return _session_hosts(lab, names, link)
 
 
@@ -110,7 +138,8 @@ def recorded_hosts(lab: Path, record: Mapping[str, Any]) -> list[Host]:
     if record["subnet"] is None:
         return _session_hosts(lab, names, record["link"])
     network = Network(lab=lab, subnet=IPv4Network(record["subnet"]), nodes=tuple(names))
-    return [NodeHost(name, network, record["link"]) for name in names]
+    node = ClusterNode if record["kind"] == HostsKind.CLUSTER else NodeHost
+    return [node(name, network, record["link"]) for name in names]
 
 
 def _session_hosts(lab: Path, names: Sequence[str], link: int | None) -> list[Host]:

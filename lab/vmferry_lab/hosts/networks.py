@@ -116,6 +116,11 @@ class Network:
             f"addr add {control}/24 dev {CONTROL}\nlink set {CONTROL} up\nlink set lo up\n",
         )
 
+    def let_machine_reach(self, node: str) -> None:
+        """Have this machine reach a node's data address, too: over its control link."""
+        words = ["replace", f"{self.data_address(node)}/32", "via", str(self.control_address(node))]
+        run(["ip", "route", *words, "dev", self.control_bridge])
+
     def disconnect(self, node: str) -> None:
         """Remove a node's links; the kernel removes a dead node's by itself, but later."""
         _remove([], {self.control_end(node)})

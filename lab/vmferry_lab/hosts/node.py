@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,11 @@ _SOCKET = _HIDDEN / "libvirt" / "libvirt-sock"
 _READY = _HIDDEN / "ready"
 """Made by the first process when all is mounted."""
 _DAEMON = "libvirtd-"
+_OWN = {
+    "etc": node_files.CONFIGURATION,
+    **{name: Path("/var", name, "libvirt") for name in ("lib", "cache", "log")},
+}
+"""The directories of its libvirt, and where it sees them."""
 _NAMESPACES = ("--mount", "--pid", "--net", "--uts")
 
 
@@ -55,7 +60,8 @@ class NodeHost(Faults, Host):
         return self.network.lab
 
     @property
-    def _directory(self) -> Path:
+    def directory(self) -> Path:
+        """Its files, as seen from here."""
         return self._lab / "hosts" / self.name
 
     @property
@@ -71,13 +77,12 @@ class NodeHost(Faults, Host):
     @property
     @override
     def connect_uri(self) -> str:
-        return f"qemu+tcp://{self.network.data_address(self.name)}/system"
+        return f"qemu+tls://{self.network.data_address(self.name)}/system"
 
     @property
-    def tls_connect_uri(self) -> str:
-        """As `connect_uri`, encrypted; each node has the certificates for it."""
-        certificates = node_files.CERTIFICATES
-        return f"qemu+tls://{self.network.data_address(self.name)}/system?pkipath={certificates}"
+    def plain_connect_uri(self) -> str:
+        """As `connect_uri`, not encrypted."""
+        return f"qemu+tcp://{self.network.data_address(self.name)}/system"
 
     @property
     @override
@@ -92,7 +97,12 @@ class NodeHost(Faults, Host):
     @property
     @override
     def log(self) -> Path:
-        return self._directory / "log" / "libvirtd.log"
+        return self.directory / "log" / "libvirtd.log"
+
+    @property
+    def certificates(self) -> Path:
+        """Its /etc/pki as seen from here."""
+        return self.directory / node_files.CERTIFICATES.name
 
     @property
     @override
@@ -102,7 +112,7 @@ class NodeHost(Faults, Host):
     @property
     @override
     def local_disks(self) -> LocalDisks:
-        seen_here = self._directory / "lib" / node_files.IMAGES.name
+        seen_here = self.directory / "lib" / node_files.IMAGES.name
         return LocalDisks(pool=node_files.POOL, path=node_files.IMAGES, seen_here=seen_here)
 
     @override
@@ -214,13 +224,16 @@ class NodeHost(Faults, Host):
         return self._lab / "logs" / f"{kind}{self.name}.log"
 
 
-def new_nodes(lab: Path, names: Sequence[str], rate: int | None = None) -> list[NodeHost]:
+def new_nodes(
+    lab: Path, names: Sequence[str], rate: int | None = None, kind: type[NodeHost] = NodeHost
+) -> list[NodeHost]:
     """Nodes with new identities and certificates on new networks; nothing of them runs yet.
 
     Args:
         lab: The lab's directory.
         names: Theirs.
         rate: As NodeHost's.
+        kind: The class of which each becomes one.
 
     Raises:
         LabError: The networks can't be made.
@@ -231,14 +244,26 @@ def new_nodes(lab: Path, names: Sequence[str], rate: int | None = None) -> list[
     authority = Authority(lab / "certificates" / "hosts")
     for name in names:
         _prepare(lab / "hosts" / name, network, name, authority)
-    return [NodeHost(name, network, rate) for name in names]
+    return [kind(name, network, rate) for name in names]
+
+
+def bind(directory: Path, places: Mapping[str, Path]) -> None:
+    """Have a node that starts from now on see what lies in its directory elsewhere, too.
+
+    Args:
+        directory: The node's.
+        places: Where it sees what: a path in its directory, and one of its own.
+    """
+    with (directory / "binds").open("a") as table:
+        table.write(node_files.binds_table({directory / own: seen for own, seen in places.items()}))
 
 
 def _prepare(directory: Path, network: Network, name: str, authority: Authority) -> None:
     address = network.data_address(name)
     shutil.rmtree(directory, ignore_errors=True)  # of a lab that has ended without `down`
-    for each in ("etc/pki", "etc/storage/autostart", "lib/images", "cache", "log"):
+    for each in ("etc/storage/autostart", "lib/images", "cache", "log"):
         (directory / each).mkdir(parents=True)
+    bind(directory, {**_OWN, node_files.CERTIFICATES.name: node_files.CERTIFICATES})
     (directory / "hosts").write_text(
         node_files.hosts_file({node: network.data_address(node) for node in network.nodes})
     )
@@ -249,9 +274,12 @@ def _prepare(directory: Path, network: Network, name: str, authority: Authority)
     (etc / pool).write_text(node_files.pool_xml())
     (etc / "storage" / "autostart" / pool.name).symlink_to(node_files.CONFIGURATION / pool)
     own = authority.for_host(name, [str(address)])
-    files = {"ca": authority.files.certificate, "certificate": own.certificate, "key": own.key}
-    for file, which in node_files.certificate_names().items():
-        shutil.copy(files[which], etc / "pki" / file)
+    node_files.install_certificates(
+        directory / node_files.CERTIFICATES.name,
+        authorities=authority.files.certificate.read_bytes(),
+        certificate=own.certificate.read_bytes(),
+        key=own.key.read_bytes(),
+    )
 
 
 def _seen_from_here(process: psutil.Process, path: Path) -> Path:

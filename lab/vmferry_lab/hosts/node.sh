@@ -7,20 +7,21 @@ lab=$1 own=$1/hosts/$2
 
 hostname "$2"
 mount -t proc proc /proc
-mount -t sysfs sysfs /sys # the node's own interfaces; libvirt finds no cgroups, and needs none
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir /run/lab
+mkdir /run/{lab,cgroup}
+mount --rbind /sys/fs/cgroup /run/cgroup # for a kubelet; libvirt finds none, and needs none
+mount -t sysfs sysfs /sys # the node's own interfaces
 mount --bind "$lab" /run/lab
 for parent in /etc /var/lib /var/cache /var/log; do # the machine itself need not have mount points there
   layers=/run/layers$parent
   mkdir -p "$layers"/{upper,work}
   mount -t overlay -o "lowerdir=$parent,upperdir=$layers/upper,workdir=$layers/work" overlay "$parent"
-  mkdir -p "$parent/libvirt"
 done
 mount --bind /run/lab "$lab" # it may lie below one of these
-for pair in etc:/etc lib:/var/lib cache:/var/cache log:/var/log; do
-  mount --bind "$own/${pair%%:*}" "${pair#*:}/libvirt"
-done
+while read -r source target; do
+  [ -e "$target" ] || mkdir -p "$target"
+  mount --rbind "$source" "$target"
+done <"$own/binds"
 rm -f /etc/hosts /etc/resolv.conf
 cp "$own/hosts" /etc/hosts
 : >/etc/resolv.conf
@@ -28,6 +29,10 @@ cp "$own/hosts" /etc/hosts
 # libvirt-daemon has neither
 getent passwd libvirt-qemu >/dev/null || echo libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin >>/etc/passwd
 getent group libvirt-qemu >/dev/null || echo libvirt-qemu:x:64055: >>/etc/group
+getent group libvirt >/dev/null || echo libvirt:x:64056: >>/etc/group # who may use the socket
+# libvirtd looks up whoever connects: the agent's pod, too
+getent passwd 65532 >/dev/null || echo vmferry:x:65532:65532::/nonexistent:/usr/sbin/nologin >>/etc/passwd
+getent group 65532 >/dev/null || echo vmferry:x:65532: >>/etc/group
 # QEMU's ports, which a daemon's outgoing connection must not take
 echo 49152-49215 >/proc/sys/net/ipv4/ip_local_reserved_ports
 : >/run/ready

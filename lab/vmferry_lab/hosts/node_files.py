@@ -5,9 +5,14 @@ from pathlib import Path
 
 CONFIGURATION = Path("/etc/libvirt")
 """Where the node has it."""
-CERTIFICATES = CONFIGURATION / "pki"
+CERTIFICATES = Path("/etc/pki")
+"""Where libvirt and QEMU look for certificates, unless they are told another place."""
 IMAGES = Path("/var/lib/libvirt/images")
 """Where each node has disks of its own; libvirt's usual place."""
+GROUP = "libvirt"
+"""Who may use the daemon's socket; Debian's name."""
+GROUP_ID = 64056
+"""The group's number on nodes of a machine that lacks it (node.sh)."""
 POOL = "local"
 """The storage pool there; libvirt copies a disk to none but a pool."""
 DAEMON_PORTS = range(16509, 16510), range(16514, 16515)
@@ -35,10 +40,8 @@ def libvirtd_conf(*, address: object, identity: object) -> str:
         'auth_tls = "none"\n'
         'auth_unix_ro = "none"\n'
         'auth_unix_rw = "none"\n'
-        'unix_sock_rw_perms = "0700"\n'
-        f'ca_file = "{CERTIFICATES / "cacert.pem"}"\n'
-        f'cert_file = "{CERTIFICATES / "servercert.pem"}"\n'
-        f'key_file = "{CERTIFICATES / "serverkey.pem"}"\n'
+        f'unix_sock_group = "{GROUP}"\n'
+        'unix_sock_rw_perms = "0770"\n'
         'log_outputs = "2:file:/var/log/libvirt/libvirtd.log"\n'
         "max_clients = 200\n"
         f"{_KEEPALIVE}"
@@ -65,25 +68,39 @@ def qemu_conf(*, address: object) -> str:
         f'migration_host = "{address}"\n'
         f"migration_port_min = {STREAM_PORTS.start}\n"
         f"migration_port_max = {STREAM_PORTS.stop - 1}\n"
-        f'migrate_tls_x509_cert_dir = "{CERTIFICATES}"\n'
         "migrate_tls_x509_verify = 1\n"
         f"{_KEEPALIVE}"
     )
 
 
-def certificate_names() -> dict[str, str]:
-    """What libvirt and QEMU look for in CERTIFICATES, and what it is: `ca`, the node's `certificate` or `key`."""
-    names = {"cacert.pem": "ca", "ca-cert.pem": "ca"}
+def install_certificates(directory: Path, *, authorities: bytes, certificate: bytes, key: bytes) -> None:
+    """Put what a host needs where libvirt and QEMU look for it: each node is other nodes' server and client.
+
+    Args:
+        directory: Its CERTIFICATES, as seen from here.
+        authorities: The certificates (PEM) of those whose word it takes.
+        certificate: Its own (PEM).
+        key: Of its own certificate (PEM).
+    """
+    files = {"CA/cacert.pem": authorities, "qemu/ca-cert.pem": authorities}
     for role in ("server", "client"):
-        names |= {f"{role}cert.pem": "certificate", f"{role}-cert.pem": "certificate"}
-        names |= {f"{role}key.pem": "key", f"{role}-key.pem": "key"}
-    return names
+        files |= {f"libvirt/{role}cert.pem": certificate, f"qemu/{role}-cert.pem": certificate}
+        files |= {f"libvirt/private/{role}key.pem": key, f"qemu/{role}-key.pem": key}
+    for name, content in files.items():
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
 
 
 def hosts_file(addresses: Mapping[str, object]) -> str:
     """The names of all nodes: without its own, libvirt waits 10 s for a name server at each start of a guest."""
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
     return "".join(f"{line}\n" for line in lines)
+
+
+def binds_table(binds: Mapping[Path, Path]) -> str:
+    """What is mounted where in the node, as node.sh reads it: a line of source and target for each."""
+    return "".join(f"{source} {target}\n" for source, target in binds.items())
 
 
 def pool_xml() -> str:

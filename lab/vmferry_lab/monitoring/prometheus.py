@@ -13,8 +13,9 @@ import yaml
 from vmferry_lab import processes
 from vmferry_lab.components import OPERATOR_NAME, agent_name
 from vmferry_lab.controlplane.control_plane import LOOPBACK
+from vmferry_lab.directories import MANIFESTS
 from vmferry_lab.errors import LabError
-from vmferry_lab.lab import MANIFESTS, Lab
+from vmferry_lab.lab import Lab
 from vmferry_lab.monitoring.binaries import find_or_unpack
 from vmferry_lab.monitoring.rules import plain_rules
 from vmferry_lab.ports import free_ports

@@ -52,6 +52,10 @@ class Refusal:
     message: str
 
 
+_UNKNOWN = re.compile(r"Failed to find (user|group) record for [ug]id '(\d+)'")
+"""Of whoever connects, the daemon looks both up on its host."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Socket:
     """The Unix socket of a daemon, as far as it can be seen."""
@@ -85,9 +89,19 @@ def _cure(refusal: Refusal, socket: Socket | None) -> str:
         return f"the daemon asks polkit about the agent, which has no rule for it: {_NOT_POLKIT}"
     if refusal.code == _NO_CONNECT:
         return "the libvirt client has no driver for this URI; --libvirt-uri must be qemu:///system as a rule"
+    if unknown := _UNKNOWN.search(refusal.message):
+        return _unknown_cure(unknown[1], unknown[2])
     if socket is None:
         return "look at the daemon's log (journalctl -u libvirtd, -u virtqemud)"
     return _socket_cure(refusal.message, socket)
+
+
+def _unknown_cure(kind: str, number: str) -> str:
+    add = "useradd --system --uid" if kind == "user" else "groupadd --system --gid"
+    return (
+        f"the daemon knows no {kind} {number}, as whom the agent runs: give the host one of that number "
+        f"({add} {number} vmferry)"
+    )
 
 
 def _socket_cure(message: str, socket: Socket) -> str:

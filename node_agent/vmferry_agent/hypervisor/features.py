@@ -1,5 +1,6 @@
 """What a host can really do, as far as it can be found out without starting a guest."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class Files:
     userfaultfd: Path = Path("/dev/userfaultfd")
     migration_certificates: Path = Path("/etc/pki/libvirt-migrate")
     certificates: Path = Path("/etc/pki/qemu")
+    authorities: Path = Path("/etc/pki/CA/cacert.pem")
+    libvirt_certificates: Path = Path("/etc/pki/libvirt")
 
 
 FILES = Files()
@@ -91,16 +94,19 @@ def has_certificates(daemon: Daemon, files: Files = FILES) -> bool:
     """
     if daemon.settings is None:
         return False
-    given = daemon.setting("migrate_tls_x509_cert_dir")
-    default = daemon.setting("default_tls_x509_cert_dir")
     try:
-        if given is None and files.migration_certificates.is_dir():
-            directory = files.migration_certificates
-        else:
-            directory = Path(given or default or files.certificates)
+        directory = qemu_certificates(daemon, files)
         return all((directory / name).is_file() for name in _CERTIFICATES)
     except OSError:
         return False
+
+
+def qemu_certificates(daemon: Daemon, files: Files = FILES) -> Path:
+    """Where libvirt has QEMU look for those of a migration."""
+    given = daemon.setting("migrate_tls_x509_cert_dir")
+    if given is None and os.access(files.migration_certificates, os.F_OK):
+        return files.migration_certificates
+    return Path(given or daemon.setting("default_tls_x509_cert_dir") or files.certificates)
 
 
 def _is_one(setting: Path) -> bool:

@@ -65,6 +65,13 @@ def daemon_behind(connection: libvirt.virConnect) -> Daemon | None:
     return Daemon(system=False, qemu=own, settings=_settings(_user_configuration(os.environ)))
 
 
+def system_daemon(uri: str) -> Daemon | None:
+    """The system's daemon by its URI and its configuration alone, without a connection; None: it is a user's."""
+    if urlsplit(uri).path != "/system":
+        return None
+    return Daemon(system=True, qemu=None, settings=_settings(SYSTEM_CONFIGURATION))
+
+
 def migration_ports(daemon: Daemon | None) -> range:
     """Where its QEMUs listen for migrations: as its qemu.conf says, else libvirt's own."""
     first, last = (

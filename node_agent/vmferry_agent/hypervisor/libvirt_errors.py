@@ -2,6 +2,7 @@
 
 import libvirt
 
+from vmferry_agent.hypervisor.certificate_errors import advice
 from vmferry_agent.hypervisor.port import (
     HypervisorError,
     HypervisorUnreachable,
@@ -36,6 +37,9 @@ def translated(error: libvirt.libvirtError) -> HypervisorError:
     code = error.get_error_code()
     said = (error.get_error_message() or str(error))[:_LONGEST_MESSAGE]
     message = f"{said} (libvirt error {code})"
+    to_do = advice(said)
+    if to_do is not None:
+        message = f"{message}; {to_do}"
     if code == libvirt.VIR_ERR_MIGRATE_UNSAFE:
         return HypervisorError(f"{message}; {_UNSAFE}")
     if code == libvirt.VIR_ERR_OPERATION_ABORTED:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import libvirt
 
+from vmferry_agent.clock import Clock
+from vmferry_agent.decisions.certificates import ending
 from vmferry_agent.decisions.preflight import (
     Finding,
     Refusal,
@@ -18,6 +20,7 @@ from vmferry_agent.decisions.preflight import (
     socket_named,
 )
 from vmferry_agent.hypervisor.features import features
+from vmferry_agent.hypervisor.host_certificates import certificates_end
 from vmferry_agent.hypervisor.libvirt_daemons import daemon_behind
 from vmferry_agent.hypervisor.versions import version_in_words
 
@@ -56,12 +59,10 @@ def look_where_it_leads(uri: str, own_uri: str) -> list[Finding]:
 def _abilities(connection: libvirt.virConnect) -> list[Finding]:
     qemu = connection.getVersion()  # starts a QEMU to ask it, on a fresh host
     library = connection.getLibVersion()
-    can = features(
-        qemu_version=qemu,
-        libvirt_version=min(library, libvirt.getVersion()),
-        daemon=daemon_behind(connection),
-    )
-    return capable(version_in_words(library), version_in_words(qemu), can)
+    daemon = daemon_behind(connection)
+    can = features(qemu_version=qemu, libvirt_version=min(library, libvirt.getVersion()), daemon=daemon)
+    found = capable(version_in_words(library), version_in_words(qemu), can)
+    return [*found, *ending(certificates_end(daemon), Clock().now())]
 
 
 def _host_uuid(uri: str) -> str:

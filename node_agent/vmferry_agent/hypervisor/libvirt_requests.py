@@ -3,13 +3,29 @@
 import libvirt
 
 from vmferry_agent.hypervisor.libvirt_options import option_flags, option_parameters
-from vmferry_agent.hypervisor.port import StartRequest
+from vmferry_agent.hypervisor.port import HypervisorError, StartRequest
 from vmferry_api.migrations import Storage
 from vmferry_api.policies import Encryption
+from vmferry_api.transports import why_readable
 
 _MEBI = 2**20
 _UNLIMITED_MEBI = 2**63 // _MEBI - 1
 """libvirt's own value for no cap (QEMU_DOMAIN_MIG_BANDWIDTH_MAX), in MiB/s."""
+
+
+def refuse_readable(request: StartRequest) -> None:
+    """Start nothing that is to be encrypted by addresses that leave part of it readable.
+
+    The operator does not order it; but a start goes by what the target's agent tells at that moment.
+
+    Raises:
+        HypervisorError: It is to be encrypted, and would not be.
+    """
+    if request.options.encryption != Encryption.REQUIRED:
+        return
+    readable = why_readable(connect_uri=request.connect_uri, migration_uri=request.migration_uri)
+    if readable is not None:
+        raise HypervisorError(f"encryption is Required, but {readable}")
 
 
 def flags_of(request: StartRequest) -> int:

@@ -13,6 +13,7 @@ from vmferry_api.policies import (
     StartOptions,
     Technique,
 )
+from vmferry_api.transports import why_readable
 
 PARALLEL_WITH_POST_COPY = (10, 1)
 """The first QEMU whose parallel connections may end in post-copy; before, the VM is lost on the target."""
@@ -56,7 +57,11 @@ def host_conflicts(
         target: The target's report.
     """
     hosts = [_host("the source", source), _host("the target", target)]
-    return [*_post_copy_conflicts(policy, hosts), *_start_conflicts(policy, hosts)]
+    return [
+        *_post_copy_conflicts(policy, hosts),
+        *_start_conflicts(policy, hosts),
+        *_transport_conflicts(policy, target),
+    ]
 
 
 def usable(policy: MigrationPolicySpec, conflicts: list[Conflict]) -> MigrationPolicySpec:
@@ -126,6 +131,22 @@ def _start_conflicts(policy: MigrationPolicySpec, hosts: list[_Host]) -> Iterato
                         message=f"{path}.{option}: {host.node} (QEMU {host.qemu_text}) can't do it "
                         f"(feature {feature}); remove it, or make it possible on the host",
                     )
+
+
+def _transport_conflicts(policy: MigrationPolicySpec, target: TargetReport | None) -> Iterator[Conflict]:
+    """What is to be encrypted goes by no address that leaves part of it readable; the agent refuses it, too."""
+    if target is None:
+        return
+    readable = why_readable(connect_uri=target.connect_uri, migration_uri=target.migration_uri)
+    if readable is None:
+        return
+    for path, start in _starts(policy):
+        if start.encryption == Encryption.REQUIRED:
+            yield Conflict(
+                rule="EncryptedTransportNotPossible",
+                field=f"{path}.encryption",
+                message=f"{path}.encryption: {readable}",
+            )
 
 
 def _starts(policy: MigrationPolicySpec) -> Iterator[tuple[str, StartOptions]]:

@@ -127,7 +127,7 @@ def state(guest, node):
 def test_a_guest_moves_over_the_data_link(two, start, encrypted):
     guest = start(**QUIET)
     before = received(two[1])
-    tls = {"flags": libvirt.VIR_MIGRATE_TLS, "connect_uri": two[1].tls_connect_uri} if encrypted else {}
+    tls = {"flags": libvirt.VIR_MIGRATE_TLS} if encrypted else {"connect_uri": two[1].plain_connect_uri}
     Migration(guest, *two, downtime=ENOUGH, **tls).ends()
     assert received(two[1]) - before > 24 * MIB
     assert_runs(guest, two, "node-b")

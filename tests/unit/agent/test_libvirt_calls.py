@@ -66,7 +66,7 @@ INVALID = "Requested operation is not valid: "
         (9, 10, "operation failed: job 'migration in' failed in post-copy phase", HypervisorError),
         (9, 20, "operation failed: domain 'zz' already exists with uuid 1", HypervisorError),
         (38, 0, "cannot limit locked memory of process 1: Operation not permitted", HypervisorError),
-        (45, 7, "authentication failed: Failed to verify peer's certificate", HypervisorError),
+        (45, 7, "authentication failed: authentication failed", HypervisorError),
     ],
 )
 def test_an_error_is_told_by_what_it_means(code, domain, message, kind):

@@ -4,8 +4,8 @@ import libvirt
 import pytest
 
 from vmferry_agent.hypervisor.libvirt_options import cache_size
-from vmferry_agent.hypervisor.libvirt_requests import flags_of, parameters_of
-from vmferry_agent.hypervisor.port import StartRequest
+from vmferry_agent.hypervisor.libvirt_requests import flags_of, parameters_of, refuse_readable
+from vmferry_agent.hypervisor.port import HypervisorError, StartRequest
 from vmferry_api.migrations import Storage
 from vmferry_api.policies import Encryption, StartOptions
 
@@ -36,6 +36,16 @@ ENCRYPTED = StartOptions(encryption=Encryption.REQUIRED)
 )
 def test_each_flag_of_a_start_is_one_that_was_asked_for(given, flags):
     assert flags_of(StartRequest(**{**PLAIN, **given})) == P2P | flags
+
+
+@pytest.mark.parametrize(
+    "given", [{"connect_uri": "qemu+tcp://b/system"}, {"migration_uri": "rdma://b:49152"}], ids=str
+)
+def test_what_must_be_encrypted_starts_by_no_address_that_leaves_it_readable(given):
+    refuse_readable(StartRequest(**{**PLAIN, "options": ENCRYPTED}))
+    refuse_readable(StartRequest(**{**PLAIN, **given}))
+    with pytest.raises(HypervisorError, match="encryption is Required, but"):
+        refuse_readable(StartRequest(**{**PLAIN, **given, "options": ENCRYPTED}))
 
 
 @pytest.mark.parametrize("storage", list(Storage))

@@ -29,6 +29,17 @@ def scraped(metrics):
     }
 
 
+def test_the_ends_of_certificates_are_read_at_each_scrape():
+    metrics = Metrics()
+    ends = {}
+    metrics.follow_certificates(lambda: ends)
+    assert "vmferry_agent_certificate_expiry_timestamp_seconds" not in {name for name, *_ in scraped(metrics)}
+    ends["cert.pem"] = NOW
+    assert (
+        scraped(metrics)["vmferry_agent_certificate_expiry_timestamp_seconds", "cert.pem"] == NOW.timestamp()
+    )
+
+
 def test_what_is_is_asked_for_at_each_scrape():
     metrics = Metrics()
     states = [

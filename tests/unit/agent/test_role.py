@@ -244,6 +244,26 @@ async def test_of_what_a_newer_operator_has_written_the_user_s_word_is_heard(ser
     assert role.version("u") == "2"
 
 
+async def test_an_order_is_heard_whatever_newer_words_stand_beside_it(serving):
+    role, works = serving
+    desired = {
+        "revision": 2,
+        "state": "Migrate",
+        "attempt": 1,
+        "technique": "PreCopy",
+        "maxDowntime": "2s",
+        "stallingLimit": "5s",
+        "progressTimeout": "150s",
+        "deepBreath": "3s",
+    }
+    role.seen("ADDED", raw(version="1"))
+    strange = {"phase": "Elsewhere", "target": {"ready": True, "vm": {"state": "Hibernating"}}}
+    role.seen("MODIFIED", raw(version="2", desired=desired, **strange))
+    status = works[0].seen[-1].status
+    assert (status.desired.revision, status.desired.max_downtime.total_seconds()) == (2, 2)
+    assert (status.phase, status.target.ready, status.target.vm.state) == (None, True, "Other")
+
+
 async def test_the_last_word_is_written_before_a_migration_is_let_go(failures):
     written, may_write = [], asyncio.Event()
 

@@ -1,5 +1,8 @@
 """What was stored by a looser rule, or by a newer version, is read as far as it can be."""
 
+from copy import deepcopy
+from dataclasses import dataclass
+
 import pytest
 from pydantic import ValidationError
 
@@ -9,6 +12,20 @@ from vmferry_api.policies import MigrationPolicy
 METADATA = {"name": "m", "namespace": "default", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}
 SPEC = {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b", "cancel": True}
 ATTEMPT = {"number": 1, "start": "2026-01-01T00:00:00Z"}
+DESIRED = {
+    "revision": 3,
+    "state": "Migrate",
+    "attempt": 1,
+    "technique": "PreCopy",
+    "stallingLimit": "5s",
+    "progressTimeout": "150s",
+}
+CONDITION = {
+    "type": "LinkCongested",
+    "status": "True",
+    "reason": "Congested",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
 
 
 def stored(**spec: object) -> dict[str, object]:
@@ -72,13 +89,98 @@ def test_what_is_left_out_is_left_out_whole_and_the_rest_kept() -> None:
     [
         stored(vm=None),
         {**stored(), "metadata": {}},
-        {**stored(), "status": {"phase": "Elsewhere"}},
+        {**stored(), "status": {"desired": {**DESIRED, "state": "Hold"}}},
+        {**stored(), "status": {"desired": {**DESIRED, "start": {"compression": "LZ4"}}}},
         {**stored(), "status": {"attempts": [{}]}},
+        {**stored(), "status": {"attempts": {"1": ATTEMPT}}},
+        {**stored(), "status": {"attempts": [ATTEMPT, {"number": 2}]}},
+        {**stored(), "status": "none"},
     ],
 )
 def test_without_what_must_be_known_it_is_not_read_at_all(raw: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         VMMigration.read(raw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Newer:
+    """A status that a newer version has written, and what is read of it."""
+
+    reason: str
+    given: dict[str, object]
+    want: dict[str, object]
+
+
+NEWER = [
+    Newer(
+        reason="fields that nobody here knows",
+        given={"phase": "Running", "weather": {"sun": 1}, "desired": {**DESIRED, "deepBreath": "3s"}},
+        want={"phase": "Running", "desired": {"revision": 3, "state": "Migrate"}},
+    ),
+    Newer(
+        reason="a phase that nobody here knows",
+        given={"phase": "Elsewhere", "desired": DESIRED, "attempts": [ATTEMPT]},
+        want={"phase": None, "desired": {"revision": 3}, "attempts": [{"number": 1}]},
+    ),
+    Newer(
+        reason="a state of a VM that nobody here knows",
+        given={"source": {"vm": {"state": "Hibernating", "uuid": "u"}, "qemuVersion": "12.0.0"}},
+        want={"source": {"vm": {"state": "Other", "uuid": "u"}, "qemuVersion": "12.0.0"}},
+    ),
+    Newer(
+        reason="an end of an attempt that nobody here knows",
+        given={"attempts": [{**ATTEMPT, "outcome": "Handed over", "end": "2026-01-01T00:01:00Z"}]},
+        want={"attempts": [{"outcome": "Failed", "end": "2026-01-01T00:01:00Z"}]},
+    ),
+    Newer(
+        reason="a condition that nobody here knows",
+        given={"conditions": [CONDITION]},
+        want={"conditions": [{"type": "LinkCongested", "status": "True"}]},
+    ),
+    Newer(
+        reason="an optional figure of another kind",
+        given={"recovery": {"since": "2026-01-01T00:00:00Z", "error": {"code": 38}}, "phase": "Recovering"},
+        want={"recovery": {"since": "2026-01-01T00:00:00Z", "error": None}, "phase": "Recovering"},
+    ),
+    Newer(
+        reason="a report that lacks what is required here",
+        given={"target": {"connectURI": "qemu+tls://b/system"}, "phase": "Pending"},
+        want={"target": None, "phase": "Pending"},
+    ),
+    Newer(
+        reason="several of them",
+        given={
+            "phase": "Elsewhere",
+            "source": {"vm": {}, "message": "m"},
+            "forecast": {"converges": "maybe"},
+        },
+        want={"phase": None, "source": {"vm": None, "message": "m"}, "forecast": None},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", NEWER, ids=lambda case: case.reason)
+def test_of_a_newer_status_all_is_read_but_what_is_strange(case: Newer) -> None:
+    raw = {**stored(), "status": case.given}
+    before = deepcopy(raw)
+    read = VMMigration.read(raw)
+    found = read.status.model_dump(mode="json", by_alias=True)
+    assert _contains(found, case.want), found
+    assert (raw, read.unreadable, read.spec.cancel) == (before, (), True)
+
+
+def _contains(found: object, want: object) -> bool:
+    if isinstance(want, dict) and isinstance(found, dict):
+        return all(_contains(found.get(name), each) for name, each in want.items())
+    if isinstance(want, list) and isinstance(found, list):
+        return len(found) == len(want) and all(map(_contains, found, want))
+    return found == want
+
+
+def test_a_strange_status_hides_nothing_that_is_strange_in_the_spec() -> None:
+    read = VMMigration.read({**stored(storage="Mirror"), "status": {"phase": "Elsewhere"}})
+    assert read.unreadable[0].startswith("spec.storage: ")
+    assert len(read.unreadable) == 1
 
 
 def test_what_is_unreadable_is_no_part_of_the_object() -> None:

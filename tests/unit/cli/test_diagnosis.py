@@ -2,21 +2,18 @@
 
 import copy
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
 from kubectl_vmferry.cluster.certificates import tls_address
 from kubectl_vmferry.commands import doctor
+from kubectl_vmferry.diagnosis.admission import NAMES, admission
 from kubectl_vmferry.diagnosis.api import crds, server
-from kubectl_vmferry.diagnosis.certificates import expiry, not_after
+from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
 from kubectl_vmferry.diagnosis.policies import policies
@@ -249,29 +246,6 @@ def test_policies_are_well_or_say_why_not():
     assert [each.level for each in policies([policy()])] == [Level.OK, Level.NOTE]
 
 
-def certificate(end):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x" * 60)])
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(2**150).not_valid_before(end - timedelta(days=9)).not_valid_after(end)
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-
-@pytest.mark.parametrize("year", [2026, 2049, 2050, 2099])
-def test_the_end_of_a_certificate_is_read(year):
-    end = datetime(year, 12, 30, 1, 2, 3, tzinfo=UTC)
-    assert not_after(f"something before\n{certificate(end)}") == end
-
-
-@pytest.mark.parametrize(
-    "given",
-    ["", b"", b"\x30\x00", b"\x30\x82\x01", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"],
-)
-def test_what_is_no_certificate_is_refused(given):
-    with pytest.raises(ValueError, match="certificate"):
-        not_after(given)
-
-
 def test_a_certificate_warns_before_it_ends():
     levels = [expiry("c", at(0) + timedelta(days=days), at(0), "renew it").level for days in (-1, 5, 50)]
     assert levels == [Level.ERROR, Level.WARNING, Level.OK]
@@ -287,6 +261,39 @@ def test_a_certificate_warns_before_it_ends():
 )
 def test_only_tls_has_certificates(uri, address):
     assert tls_address(uri, scheme="qemu+tls", port=16514) == address
+
+
+def bindings(*names, **spec):
+    return [{"spec": {"policyName": each, "validationActions": ["Deny"], **spec}} for each in names]
+
+
+POLICIES_OF_ADMISSION = [{"metadata": {"name": each}} for each in NAMES]
+
+
+def test_admission_is_in_force_where_all_policies_are_bound():
+    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES))
+    assert (found.level, found.message) == (
+        Level.OK,
+        "4 policies hold operator and agents to what is theirs",
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "bound"),
+    [
+        (POLICIES_OF_ADMISSION[1:], bindings(*NAMES)),
+        (POLICIES_OF_ADMISSION, bindings(*NAMES[1:])),
+        (POLICIES_OF_ADMISSION, bindings(NAMES[0], validationActions=["Warn"]) + bindings(*NAMES[1:])),
+        (POLICIES_OF_ADMISSION, bindings(NAMES[0], matchResources={"x": 1}) + bindings(*NAMES[1:])),
+    ],
+    ids=["not there", "not bound", "only a warning", "not everywhere"],
+)
+def test_a_policy_that_is_not_in_force_is_named(there, bound):
+    found = admission(there, bound)
+    assert (found.level, found.message) == (
+        Level.WARNING,
+        f"not in force: {NAMES[0]}; an agent's token may write what belongs to others",
+    )
 
 
 class ClusterOfOneNamespace:
@@ -331,7 +338,7 @@ def examined(monkeypatch, refusal):
 
 def test_what_may_not_be_read_is_told_and_the_rest_is_looked_at(monkeypatch):
     code, found = examined(monkeypatch, Failure("forbidden"))
-    for subject in ("CRDs", "policies", "agents"):
+    for subject in ("CRDs", "admission", "policies", "agents"):
         assert (found[subject]["level"], found[subject]["message"]) == (
             "warning",
             "can't be looked at: forbidden",

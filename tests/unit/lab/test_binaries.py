@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from vmferry_lab.controlplane import binaries
-from vmferry_lab.controlplane.binaries import find_or_build
+from vmferry_lab.controlplane.binaries import find_or_build, find_or_build_for_pods
 from vmferry_lab.controlplane.binaries.building import built_once
 from vmferry_lab.errors import LabError
+from vmferry_lab.helm import find_or_build_helm
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager")
 
@@ -85,6 +86,14 @@ def test_all_are_built_once_with_the_version_set_and_the_user_is_told(go, cache)
     assert again == []
 
 
+def test_what_pods_need_is_built_beside_the_control_plane_when_it_is_asked_for(go):
+    log = go()
+    control_plane, pods = find_or_build(quiet), find_or_build_for_pods(quiet)
+    assert pods.kubelet == control_plane.etcd.with_name("kubelet")
+    assert pods.scheduler == control_plane.etcd.with_name("kube-scheduler")
+    assert len(log.read_text().splitlines()) == len(NAMES) + 2
+
+
 def test_two_at_once_build_once(go):
     log = go()
     with ThreadPoolExecutor() as pool:
@@ -95,7 +104,7 @@ def test_two_at_once_build_once(go):
 
 def test_a_build_that_failed_leaves_what_is_done_and_says_what_else_is_possible(go, cache):
     go(broken="kube-apiserver")
-    with pytest.raises(LabError, match=r"can't build the control plane: .*point KUBEBUILDER_ASSETS at"):
+    with pytest.raises(LabError, match=r"can't build etcd, .*point KUBEBUILDER_ASSETS at"):
         find_or_build(quiet)
     (directory,) = cache.iterdir()
     assert (directory / "etcd").exists()
@@ -153,3 +162,15 @@ def test_a_program_of_our_own_that_does_not_build_is_not_taken_for_built(go, tmp
     for _ in range(2):
         with pytest.raises(LabError):
             built_once(module, quiet)
+
+
+def test_helm_is_the_user_s_own_or_built_once_in_the_version_that_is_required(go, cache, tmp_path):
+    log = go()
+    helm = find_or_build_helm(quiet)
+    assert (helm.parent.parent, helm.read_text()) == (cache, "built\n")
+    assert find_or_build_helm(quiet) == helm
+    (line,) = log.read_text().splitlines()
+    assert f"internal/version.version={helm.parent.name.removeprefix('helm-')} " in line
+    own = tmp_path / "bin" / "helm"
+    own.touch(mode=0o755)
+    assert find_or_build_helm(quiet) == own

@@ -1,6 +1,7 @@
 """What a client of the lab's API server is told."""
 
 import pytest
+import yaml
 
 from vmferry_lab.controlplane.certificates import KeyPair
 from vmferry_lab.controlplane.kubeconfigs import client_environment, write_kubeconfig
@@ -28,6 +29,15 @@ def test_no_proxy_stands_between_a_client_and_the_lab_s_api_server(kubeconfig, b
     given = {} if before is None else {"NO_PROXY": before, "no_proxy": before}
     found = client_environment(kubeconfig, {"HTTPS_PROXY": "http://proxy.example.org:3128", **given})
     assert (found["NO_PROXY"], found["no_proxy"]) == (after, after)
+
+
+def test_a_token_is_kept_from_others(tmp_path):
+    path = tmp_path / "agent"
+    write_kubeconfig(
+        path, server="https://198.18.1.1", authority=tmp_path / "ca", user="agent", credentials="abc"
+    )
+    assert path.stat().st_mode & 0o077 == 0
+    assert yaml.safe_load(path.read_text())["users"] == [{"name": "agent", "user": {"token": "abc"}}]
 
 
 def test_a_client_keeps_the_rest_of_its_environment(kubeconfig):

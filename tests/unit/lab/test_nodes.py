@@ -85,16 +85,18 @@ def prepared(tmp_path):
 
 
 def test_a_node_has_the_certificates_that_the_agent_looks_for(prepared):
+    qemu = prepared / "pki" / Path(Files().certificates).relative_to(node_files.CERTIFICATES)
     settings = read_settings((prepared / "etc" / "qemu.conf").read_text())
-    pki = Path(settings["migrate_tls_x509_cert_dir"]).relative_to(node_files.CONFIGURATION)
-    seen_here = settings | {"migrate_tls_x509_cert_dir": str(prepared / "etc" / pki)}
-    assert has_certificates(Daemon(system=True, qemu=None, settings=seen_here))
+    files = Files(migration_certificates=prepared / "none", certificates=qemu)
+    assert has_certificates(Daemon(system=True, qemu=None, settings=settings), files)
 
 
-def test_every_certificate_that_libvirtd_is_told_of_is_there(prepared):
-    settings = read_settings((prepared / "etc" / "libvirtd.conf").read_text())
-    for name in ("ca_file", "cert_file", "key_file"):
-        assert (prepared / "etc" / Path(settings[name]).relative_to(node_files.CONFIGURATION)).is_file()
+def test_a_node_is_server_and_client_of_others_with_one_certificate(prepared):
+    server, client = (prepared / "pki" / "libvirt" / f"{role}cert.pem" for role in ("server", "client"))
+    assert server.read_bytes() == client.read_bytes()
+    assert not {"ca_file", "cert_file", "key_file"} & set(
+        read_settings((prepared / "etc" / "libvirtd.conf").read_text())
+    )
 
 
 def test_the_storage_pool_starts_with_the_daemon(prepared):

@@ -50,6 +50,7 @@ def agent_text() -> str:
         heard_at=NOW,
     )
     metrics.follow(lambda: AgentState(roles=[role], lease_renewed_at=NOW))
+    metrics.follow_certificates(lambda: {"/etc/pki/qemu/server-cert.pem": NOW})
     metrics.libvirt_called("jobStats", seconds=1, error="68")
     metrics.status_written("source", seconds=1, failure=Failure.REFUSED)
     metrics.attempt_ended(AttemptOutcome.COMPLETED)

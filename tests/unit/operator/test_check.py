@@ -98,6 +98,27 @@ def test_a_refusal_names_the_field_the_host_its_version_and_the_way_out() -> Non
         assert words in found.message
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"start": {"encryption": "Required"}},
+        {"steps": [{"after": {"elapsed": "5m"}, "restart": {"start": {"encryption": "Required"}}}]},
+    ],
+    ids=["start", "restart"],
+)
+def test_encryption_asks_for_an_encrypted_way_between_the_daemons_as_well(spec: dict[str, object]) -> None:
+    source, target = reports()
+    plain = target.replace(connect_uri="qemu+tcp://b/system")
+    (found,) = host_conflicts(policy(**spec).spec, source, plain)
+    assert (found.rule, found.degrades) == ("EncryptedTransportNotPossible", False)
+    assert found.message.startswith(f"{found.field}: the daemons would talk by qemu+tcp://b/system")
+    assert "--connect-uri of qemu+tls://HOST/system" in found.message
+    assert (
+        host_conflicts(policy(**spec).spec, source, target.replace(connect_uri="qemu+tls://b/system")) == []
+    )
+    assert host_conflicts(policy(start={"encryption": "Disabled"}).spec, source, plain) == []
+
+
 def test_an_objective_that_allows_post_copy_goes_without_it_where_a_host_can_t() -> None:
     spec = policy(objective={"maxDowntime": "1s", "allow": ["PostCopy", "Suspend"]}).spec
     conflicts = host_conflicts(spec, *reports(target=ALL - {Feature.POST_COPY}))

@@ -1,0 +1,3 @@
+module vmferry.io/lab/pause
+
+go 1.26.0

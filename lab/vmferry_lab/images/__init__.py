@@ -1,0 +1,1 @@
+"""The container images of operator and agent: `make images`."""

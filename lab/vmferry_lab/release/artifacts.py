@@ -1,0 +1,93 @@
+"""The files of a release. Each is the same whenever it is made of the same commit."""
+
+import gzip
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from vmferry_lab.errors import LabError
+from vmferry_lab.images.archives import read
+from vmferry_lab.images.build import Source
+from vmferry_lab.images.commands import run
+from vmferry_lab.images.sboms import sbom
+from vmferry_lab.kubectl import kubectl_path
+
+SUMS = "SHA256SUMS"
+_IMAGE = re.compile(r"(?<=image: )(vmferry-(?:operator|agent)):\S+")
+_CHART_VERSION = re.compile(r"^(version|appVersion): .*$", re.MULTILINE)
+
+
+def wheel(checkout: Path, source: Source, output: Path) -> None:
+    """The Python package, with the plugin, operator, agent and lab."""
+    hatchling = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(output)]
+    run(["env", "-C", checkout, f"SOURCE_DATE_EPOCH={source.epoch}", *hatchling])
+
+
+def bundles(checkout: Path, source: Source, output: Path) -> None:
+    """One file of manifests for each overlay, and one of the CRDs alone."""
+    for overlay in sorted((checkout / "manifests" / "overlays").iterdir()):
+        manifests = stamped(_kustomized(overlay), source.version)
+        (output / f"vmferry-{source.version}-{overlay.name}.yaml").write_text(manifests)
+    (output / f"vmferry-{source.version}-crds.yaml").write_text(_kustomized(checkout / "crds"))
+
+
+def stamped(manifests: str, version: str) -> str:
+    """With the version as tag of vmferry's images, whatever the checkout's manifests say."""
+    return _IMAGE.sub(rf"\g<1>:{version}", manifests)
+
+
+def chart(checkout: Path, source: Source, output: Path) -> None:
+    """The Helm chart as `helm package` names it; that would put the time into it."""
+    root = checkout / "manifests" / "chart"
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for path in sorted(each for each in root.rglob("*") if each.is_file()):
+            content = path.read_bytes()
+            if path == root / "Chart.yaml":
+                content = _CHART_VERSION.sub(rf"\g<1>: {source.version}", content.decode()).encode()
+            entry = tarfile.TarInfo(f"vmferry/{path.relative_to(root)}")
+            entry.size, entry.mode, entry.mtime = len(content), 0o644, source.epoch
+            tar.addfile(entry, io.BytesIO(content))
+    compressed = gzip.compress(packed.getvalue(), mtime=source.epoch)
+    (output / f"vmferry-{source.version}.tgz").write_bytes(compressed)
+
+
+def sboms(images: list[Path], source: Source, output: Path) -> None:
+    """A bill of materials for each image.
+
+    Raises:
+        LabError: An image is not made of this commit.
+    """
+    for archive in images:
+        image = read(archive)
+        revision = image.labels.get("org.opencontainers.image.revision")
+        if revision != source.revision:
+            raise LabError(f"{archive} is of revision {revision}, not {source.revision}: run `make images`")
+        name = image.labels["org.opencontainers.image.title"]
+        (output / f"{name}-{source.version}.cdx.json").write_text(sbom(image))
+
+
+def changelog(checkout: Path, output: Path) -> None:
+    """What has changed, for who reads the release."""
+    shutil.copyfile(checkout / "CHANGELOG.md", output / "CHANGELOG.md")
+
+
+def sums(output: Path) -> None:
+    """SHA256SUMS of all files there, as `sha256sum --check` reads it."""
+    files = sorted(each for each in output.iterdir() if each.name != SUMS)
+    lines = [f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.name}\n" for each in files]
+    (output / SUMS).write_text("".join(lines))
+
+
+def _kustomized(directory: Path) -> str:
+    done = subprocess.run(
+        [kubectl_path(), "kustomize", directory], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise LabError(f"kubectl kustomize {directory}: {done.stderr.strip()}")
+    return done.stdout

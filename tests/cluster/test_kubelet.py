@@ -1,0 +1,24 @@
+"""A kubelet dies in mid-migration: nobody who migrates notices."""
+
+import pytest
+
+from vmferry_lab.cluster.node import Service
+
+
+def pods_of(cluster):
+    return {pod.name: pod.restarts for component in ("operator", "agent") for pod in cluster.pods(component)}
+
+
+@pytest.mark.parametrize("service", list(Service))
+def test_a_killed_service_of_the_node_leaves_pods_and_migration_alone(cluster, lab, under_way, service):
+    before = pods_of(cluster)
+    moving = under_way()
+    for node in cluster.nodes:
+        node.kill_service(service)
+    moving.gets_on()
+    for node in cluster.nodes:
+        lab.start(node.component(service))
+    moving.gets_on()
+    moving.arrives_in_one_attempt()
+    cluster.wait_components()
+    assert pods_of(cluster) == before

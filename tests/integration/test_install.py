@@ -1,0 +1,103 @@
+"""What docs/install.md tells to type, with a real API server and the real helm."""
+
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from doc_pages import ROOT
+from doc_pages.blocks import blocks, commands
+from doc_pages.shell import Shell
+from doc_pages.shown import missing
+from vmferry_lab.controlplane.kubeconfigs import client_environment
+from vmferry_lab.fixtures import new_lab
+from vmferry_lab.helm import find_or_build_helm
+from vmferry_lab.kubectl import kubectl_path
+from vmferry_lab.until import until
+
+PAGE = "docs/install.md"
+TEXT = (ROOT / PAGE).read_text()
+BLOCKS = [each for each in blocks(PAGE, TEXT) if each.test == "tests/integration/test_install.py"]
+
+
+@pytest.fixture(scope="module")
+def kubectl():
+    """Of a cluster without vmferry, whose nodes are node-a and node-b."""
+    with new_lab() as lab:
+        lab.up_control_plane(say=lambda _: None)
+        kubectl = lab.kubectl
+        kubectl.apply(
+            *({"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{x}"}} for x in "ab")
+        )
+        remove(kubectl)
+        yield kubectl
+
+
+@pytest.fixture
+def shell(kubectl, tmp_path):
+    """In the checkout, with helm."""
+    programs = f"{find_or_build_helm(print).parent}:{kubectl_path().parent}:{os.environ['PATH']}"
+    environment = client_environment(kubectl.kubeconfig, {**os.environ, "PATH": programs})
+    with Shell(ROOT, tmp_path, environment) as shell:
+        yield shell
+
+
+def remove(kubectl):
+    kubectl.run("delete", "-k", str(ROOT / "manifests" / "base"), "--ignore-not-found")
+    until(
+        "the namespace to be gone",
+        lambda: not kubectl.run("get", "ns", "vmferry-system", "--ignore-not-found"),
+        timeout=60,
+    )
+
+
+def test_the_commands_of_the_page_do_what_it_says(kubectl, shell):
+    by_kustomize, *by_helm = BLOCKS
+    assert len(by_helm) == 2
+    typed(shell, by_kustomize)
+    remove(kubectl)
+    for block in by_helm:
+        typed(shell, block)
+    assert "vmmigrations.vmferry.io" in kubectl.run("get", "crd", "-o", "name")
+    kubectl.run("delete", "namespace", "vmferry-system")
+
+
+def test_helm_takes_over_what_kustomize_has_installed_and_gives_it_back(kubectl, shell):
+    kubectl.run("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests" / "base"))
+    before = kubectl.get("deployment", "vmferry-operator", namespace="vmferry-system")["metadata"]["uid"]
+    code, said = shell.run(
+        "helm install vmferry manifests/chart -n vmferry-system --take-ownership --force-conflicts"
+    )
+    assert code == 0, said
+    kept = kubectl.get("deployment", "vmferry-operator", namespace="vmferry-system")
+    assert kept["metadata"]["uid"] == before
+    assert kept["metadata"]["annotations"]["meta.helm.sh/release-name"] == "vmferry"
+    assert shell.run("helm uninstall vmferry -n vmferry-system")[0] == 0
+    remove(kubectl)
+
+
+def typed(shell, block):
+    for command in commands(block):
+        code, said = shell.run(command.text)
+        assert code == 0, f"{PAGE}:{command.line}: {command.text}\n{said}"
+        assert missing(command.shown, said) is None, f"{PAGE}:{command.line}: {command.text}\n{said}"
+
+
+def test_the_kustomization_of_the_page_sets_what_it_is_about(tmp_path):
+    (written,) = (text for text in TEXT.split("```yaml\n")[1:] if text.startswith("# kustomization.yaml"))
+    (tmp_path / "vmferry").symlink_to(ROOT)
+    own = written.split("```")[0].replace("path/to/vmferry", "vmferry")
+    (tmp_path / "kustomization.yaml").write_text(own)
+    words = [str(kubectl_path()), "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
+    built = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+    (agent,) = (each for each in yaml.safe_load_all(built) if each["kind"] == "DaemonSet")
+    pod = agent["spec"]["template"]["spec"]
+    assert pod["securityContext"]["supplementalGroups"] == [986]
+    assert pod["securityContext"]["runAsNonRoot"]
+    (container,) = pod["containers"]
+    assert container["image"] == "registry.example/team/vmferry-agent:0.2.0"
+    assert container["args"] == ["run", "--connect-uri=qemu+tls://$(VMFERRY_NODE)/system"]
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    assert given["VMFERRY_LOG_FORMAT"] == "json"
+    assert given.keys() > {"VMFERRY_NODE", "HOST_IP"}

@@ -1,0 +1,159 @@
+"""With the component vms-by-namespace a namespace moves the VMs that its annotation names, and no other."""
+
+import os
+import random
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+from kubernetes import client, config
+
+from vmferry_api import API_VERSION, GROUP, VERSION
+from vmferry_lab.kubectl import KubectlError
+from vmferry_lab.lab import MANIFESTS, Lab
+from vmferry_lab.until import until
+
+NAMESPACE = "team"
+PATIENCE = 60.0
+
+
+def means(pattern, vm):
+    """Whether a pattern names a VM: as a shell's, but that only * and ? are special."""
+    return fnmatchcase(vm, pattern.replace("[", "[[]"))
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory):
+    """The administrator of a control plane with the component on."""
+    lab = Lab(tmp_path_factory.mktemp("vms") / "own")
+    lab.up_control_plane(say=lambda _: None)
+    overlay = lab.directory / "overlay"
+    overlay.mkdir()
+    base, component = (
+        os.path.relpath(MANIFESTS / each, overlay) for each in ("base", "components/vms-by-namespace")
+    )
+    (overlay / "kustomization.yaml").write_text(f"resources: [{base}]\ncomponents: [{component}]\n")
+    lab.kubectl.run("apply", "--server-side", "-k", str(overlay))
+    lab.kubectl.run("create", "namespace", NAMESPACE)
+    yield lab.kubectl
+    lab.down()
+
+
+@pytest.fixture(scope="module")
+def api(kubectl):
+    connection = config.new_client_from_config(str(kubectl.kubeconfig))
+    yield client.CustomObjectsApi(connection)
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def named(kubectl):
+    """Sets the annotation, and hands out what it was set to."""
+
+    def annotate(text):
+        given = f"vmferry.io/vms={text}" if text is not None else "vmferry.io/vms-"
+        kubectl.run("annotate", "namespace", NAMESPACE, "--overwrite", given)
+
+    return annotate
+
+
+@pytest.fixture(scope="module")
+def refusal(api, named):
+    """What is said to a migration of a VM; empty: nothing."""
+
+    def ask(vm):
+        spec = {"vm": vm, "sourceNode": "node-a", "targetNode": "node-b"}
+        body = {"apiVersion": API_VERSION, "kind": "VMMigration", "metadata": {"name": "any"}, "spec": spec}
+        try:
+            api.create_namespaced_custom_object(
+                GROUP, VERSION, NAMESPACE, "vmmigrations", body, dry_run="All"
+            )
+        except client.ApiException as error:
+            return str(error.body)
+        return ""
+
+    def settled(vm, *, mark):
+        """Once the API server knows the annotation, by a VM that nothing but its mark names."""
+        until("the annotation to count", lambda: ask(mark) == "", timeout=PATIENCE)
+        return ask(vm)
+
+    return lambda vm, mark=None: ask(vm) if mark is None else settled(vm, mark=mark)
+
+
+def test_without_the_annotation_no_vm_may_be_named_and_that_is_said(refusal, named):
+    named(None)
+    until("admission to act", lambda: refusal("db-1"), timeout=PATIENCE)
+    assert (
+        "namespace team may not move the VM db-1: it has no annotation vmferry.io/vms that names one; "
+        "who administers the cluster can add it there"
+    ) in refusal("db-1")
+
+
+TABLE = [
+    ("db-*, web-1", "db-1", True),
+    ("db-*, web-1", "db-", True),
+    ("db-*, web-1", "web-1", True),
+    ("db-*, web-1", "web-11", False),
+    ("db-*, web-1", "a-db-1", False),
+    ("db-*, web-1", "db", False),
+    ("db-*, web-1", " web-1", False),
+    ("db-*, web-1", "db-*, web-1", True),
+    ("*", "anything at all", True),
+    ("w?b", "web", True),
+    ("w?b", "wb", False),
+    ("w?b", "weeb", False),
+    ("a.c", "abc", False),
+    ("a.c", "a.c", True),
+    ("[ab]", "a", False),
+    ("[ab]", "[ab]", True),
+    ("a|b", "a", False),
+    ("(a)", "(a)", True),
+    ("^a$", "a", False),
+    ("a\\E.*", "axyz", False),
+    ("a\\E.*", "a\\E.xyz", True),
+    ("\\Qa\\E", "a", False),
+    ("\\*", "\\anything", True),
+    ("\\d", "1", False),
+    ("", "db-1", False),
+    (" , ,", "db-1", False),
+    ("7a6f0c44-*", "7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", True),
+    ("db-*", "7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", False),
+    ("Größe ?", "Größe 1", True),
+    ("DB-*", "db-1", False),
+]
+
+
+@pytest.mark.parametrize("number", range(len(TABLE)))
+def test_a_pattern_names_what_it_says(refusal, named, number):
+    text, vm, may = TABLE[number]
+    mark = f"mark-{number}"
+    named(f"{text}, {mark}")
+    said = refusal(vm, mark=mark)
+    assert (said == "") is may, said
+
+
+def test_any_pattern_means_what_a_shell_s_does_but_for_brackets(refusal, named):
+    chance = random.Random(7)  # the same each time
+    letters = r"ab*?.\QE[]^$(){}|+-d"
+    for number in range(40):
+        patterns = ["".join(chance.choices(letters, k=chance.randint(1, 6))) for _ in range(3)]
+        mark = f"mark-{number}-of-chance"
+        named(",".join([*patterns, mark]))
+        for pattern in patterns:
+            vm = re.sub(r"[*?]", lambda _: chance.choice(letters.replace("*", "").replace("?", "")), pattern)
+            for each in (vm, vm + "a", "".join(chance.sample(vm, len(vm)))):
+                said = refusal(each, mark=mark)
+                assert (said == "") is any(means(p, each) for p in patterns), (patterns, each, said)
+
+
+def test_then_whoever_may_edit_in_a_namespace_may_create_migrations(kubectl):
+    kubectl.run("create", "rolebinding", "editor", "-n", NAMESPACE, "--clusterrole=edit", "--user=editor")
+    words = ("auth", "can-i", "create", "vmmigrations", "-n", NAMESPACE, "--as=editor")
+    until("the role to be added", lambda: _yes(kubectl, *words), timeout=PATIENCE)
+
+
+def _yes(kubectl, *words):
+    try:
+        return kubectl.run(*words).strip() == "yes"
+    except KubectlError:
+        return False  # "no" is an exit code
