@@ -8,8 +8,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/* /var/lib/dpkg/*-old \
  && find /usr -name __pycache__ -prune -exec rm -rf {} + \
  && PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.13
-# libvirt's client and Python look up the name of whom they run as
-RUN echo vmferry:x:65532:65532::/nonexistent:/usr/sbin/nologin >>/etc/passwd && echo vmferry:x:65532: >>/etc/group
+# 65534, nobody: the one user beside root that each host knows, and libvirt refuses whom its host does not know
 ENV PYTHONDONTWRITEBYTECODE=1 PATH=/opt/vmferry/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 
@@ -50,7 +49,7 @@ RUN pip --python /opt/build/bin/python wheel --no-index --no-build-isolation --n
 FROM python AS operator
 COPY --from=operator-dependencies /opt/vmferry /opt/vmferry
 COPY --from=operator-package /package /opt/vmferry
-USER 65532:65532
+USER 65534:65534
 ENTRYPOINT ["vmferry-operator"]
 ARG VERSION
 ARG REVISION
@@ -90,7 +89,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/* /var/lib/dpkg/*-old
 COPY --from=agent-dependencies /opt/vmferry /opt/vmferry
 COPY --from=agent-package /package /opt/vmferry
-USER 65532:65532
+USER 65534:65534
 ENTRYPOINT ["vmferry-agent"]
 CMD ["run"]
 ARG VERSION

@@ -46,7 +46,7 @@ def write_image(
     """Write an image of layers: files by path, with their text; `-> PATH` makes a symbolic link."""
     label = "org.opencontainers.image"
     labels = {f"{label}.title": title, f"{label}.version": "0.2.0", f"{label}.revision": revision}
-    config = {"User": "65532:65532", "Entrypoint": [title], "Env": ["A=b=c"], "Labels": labels}
+    config = {"User": "65534:65534", "Entrypoint": [title], "Env": ["A=b=c"], "Labels": labels}
     names = [f"{number}.tar" for number in range(len(layers))]
     files = {
         "manifest.json": json.dumps(

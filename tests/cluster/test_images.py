@@ -67,7 +67,7 @@ def run(name, tmp_path_factory):
 
     def run_in(*command):
         done = subprocess.run(
-            ["chroot", "--userspec=65532:65532", root, *command],
+            ["chroot", "--userspec=65534:65534", root, *command],
             env={"PATH": "/opt/vmferry/bin:/usr/sbin:/usr/bin", "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
@@ -96,7 +96,7 @@ def test_a_kubelet_can_see_that_its_user_is_not_root(image):
 
 
 def test_nothing_in_it_is_writable_for_its_user_or_gives_it_more_rights(image):
-    own = [path for path, each in image.entries.items() if each.owner.startswith("65532")]
+    own = [path for path, each in image.entries.items() if each.owner.startswith("65534")]
     anyone = [
         path
         for path, each in image.entries.items()

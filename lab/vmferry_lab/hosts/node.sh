@@ -30,9 +30,6 @@ cp "$own/hosts" /etc/hosts
 getent passwd libvirt-qemu >/dev/null || echo libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin >>/etc/passwd
 getent group libvirt-qemu >/dev/null || echo libvirt-qemu:x:64055: >>/etc/group
 getent group libvirt >/dev/null || echo libvirt:x:64056: >>/etc/group # who may use the socket
-# libvirtd looks up whoever connects: the agent's pod, too
-getent passwd 65532 >/dev/null || echo vmferry:x:65532:65532::/nonexistent:/usr/sbin/nologin >>/etc/passwd
-getent group 65532 >/dev/null || echo vmferry:x:65532: >>/etc/group
 # QEMU's ports, which a daemon's outgoing connection must not take
 echo 49152-49215 >/proc/sys/net/ipv4/ip_local_reserved_ports
 : >/run/ready

@@ -31,7 +31,7 @@ def connecting(errno):
 
 def unknown(kind, number):
     """What the daemon of a host says that does not know as whom a pod runs, as measured."""
-    return Refusal(code=38, domain=0, message=f"Failed to find {kind} record for {number} '65532'")
+    return Refusal(code=38, domain=0, message=f"Failed to find {kind} record for {number} '65534'")
 
 
 POLKIT = Refusal(
@@ -58,8 +58,8 @@ POLKIT = Refusal(
         (Refusal(code=94, domain=46, message="no polkit agent available"), None, 'auth_unix_rw = "none"'),
         (Refusal(code=45, domain=46, message="authentication failed"), None, 'auth_unix_rw = "none"'),
         (Refusal(code=5, domain=0, message="no connection driver available"), None, "--libvirt-uri must be"),
-        (unknown("user", "uid"), None, "(useradd --system --uid 65532 vmferry)"),
-        (unknown("group", "gid"), None, "(groupadd --system --gid 65532 vmferry)"),
+        (unknown("user", "uid"), None, "(useradd --system --uid 65534 vmferry)"),
+        (unknown("group", "gid"), None, "(groupadd --system --gid 65534 vmferry)"),
         (
             Refusal(code=38, domain=7, message="End of file while reading data"),
             None,

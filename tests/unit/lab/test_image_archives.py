@@ -30,7 +30,7 @@ def test_what_is_unpacked_is_what_is_read(tmp_path):
 def test_what_the_image_says_of_itself_is_read(tmp_path):
     image = read(write_image(tmp_path / "i.tar", FILES))
     assert (image.user, image.entrypoint, image.environment) == (
-        "65532:65532",
+        "65534:65534",
         ("vmferry-agent",),
         {"A": "b=c"},
     )
