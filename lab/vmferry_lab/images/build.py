@@ -4,7 +4,6 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,21 +61,23 @@ def build(checkout: Path, engines: list[str], say: Say, *, fresh: bool = False) 
             engine.forget()
         bases.provide(engine, say, fresh=fresh)
         with tempfile.TemporaryDirectory(prefix="vmferry-images-") as work:
+            dockerfile = Path(work) / "Dockerfile"
+            dockerfile.write_text(stamped((checkout / "Dockerfile").read_text(), source))
             secrets = pip_settings.write(Path(work), Path(sys.executable).with_name("pip"))
-            for name in TARGETS:
-                engine.build(_build_of(name, checkout, source, secrets), fresh=fresh)
+            for name, target in TARGETS.items():
+                tag = f"{name}:{source.version}"
+                plan = Build(checkout, dockerfile, target, tag, secrets=secrets, epoch=source.epoch)
+                engine.build(plan, fresh=fresh)
         return {name: _save(engine, f"{name}:{source.version}", output / f"{name}.tar") for name in TARGETS}
 
 
-def _build_of(name: str, checkout: Path, source: Source, secrets: Mapping[str, Path]) -> Build:
-    return Build(
-        context=checkout,
-        target=TARGETS[name],
-        tag=f"{name}:{source.version}",
-        arguments={"VERSION": source.version, "REVISION": source.revision},
-        secrets=secrets,
-        epoch=source.epoch,
-    )
+def stamped(dockerfile: str, source: Source) -> str:
+    """With version and commit for the arguments of that name.
+
+    Buildah, and so Podman, takes a layer from its cache without a look at the arguments that its labels are made of:
+    an image would keep the label of an earlier commit, as long as no file in it changes.
+    """
+    return dockerfile.replace("${VERSION}", source.version).replace("${REVISION}", source.revision)
 
 
 def _save(engine: Engine, tag: str, archive: Path) -> Path:

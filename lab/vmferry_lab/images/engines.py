@@ -20,18 +20,16 @@ class Build:
     """What is built."""
 
     context: Path
+    dockerfile: Path
     target: str
     tag: str
-    arguments: Mapping[str, str]
     secrets: Mapping[str, Path]
     epoch: int
     """The time that files and image are told to be of, in seconds since 1970."""
 
     def options(self) -> list[str]:
         """As all engines take them."""
-        options = ["--target", self.target, "--tag", self.tag]
-        for name, value in self.arguments.items():
-            options += ["--build-arg", f"{name}={value}"]
+        options = ["--file", str(self.dockerfile), "--target", self.target, "--tag", self.tag]
         for name, path in self.secrets.items():
             options += ["--secret", f"id={name},src={path}"]
         return options
