@@ -87,6 +87,9 @@ def status(lab: Lab) -> None:
         click.echo(f"{'host':<12}{each.name:<24}{_what(each)}")
     for name, runs in running.items():
         click.echo(f"{'process':<12}{name:<24}{'runs' if runs else 'stopped'}")
+    if lab.kind is HostsKind.CLUSTER:
+        for pod in [*lab.cluster.pods("operator"), *lab.cluster.pods("agent")]:
+            click.echo(f"{'pod':<12}{pod.name:<40}{pod.state}")
     for guest in lab.guests:
         click.echo(f"{'guest':<12}{guest.name:<24}{_where(hosts, guest)}")
 

@@ -39,8 +39,13 @@ class Kubectl:
 
     kubeconfig: Path
 
-    def run(self, *words: str, stdin: str | None = None) -> str:
+    def run(self, *words: str, stdin: str | None = None, timeout: float = TIMEOUT) -> str:
         """What it prints.
+
+        Args:
+            words: Its arguments.
+            stdin: What it reads.
+            timeout: Seconds that it may take.
 
         Raises:
             KubectlError: It failed, or took too long.
@@ -51,12 +56,12 @@ class Kubectl:
                 input=stdin,
                 capture_output=True,
                 text=True,
-                timeout=TIMEOUT,
+                timeout=timeout,
                 check=False,
                 env=client_environment(self.kubeconfig),
             )
         except subprocess.TimeoutExpired as error:
-            raise KubectlError(f"kubectl {' '.join(words)}: no answer within {TIMEOUT:g} s") from error
+            raise KubectlError(f"kubectl {' '.join(words)}: no answer within {timeout:g} s") from error
         if done.returncode != 0:
             raise KubectlError(done.stderr.strip())
         return done.stdout

@@ -233,7 +233,7 @@ class Lab:
         if name in self.control_plane.names:
             self.control_plane.start_missing([name])
         elif service := self._service(name):
-            service[0].start_service(service[1])
+            self._start_service(*service)
         elif name.startswith(_DAEMON):
             self.host(name.removeprefix(_DAEMON)).start()
         else:
@@ -279,6 +279,12 @@ class Lab:
     def _service(self, name: str) -> tuple[ClusterNode, Service] | None:
         """The service of a node that runs pods."""
         return self.cluster.service(name) if self.kind is HostsKind.CLUSTER else None
+
+    def _start_service(self, node: ClusterNode, service: Service) -> None:
+        if service is Service.KUBELET:
+            node.join(self.control_plane)
+        else:
+            node.start_service(service)
 
     def _start(self, nodes: list[str], binaries: Binaries, kind: HostsKind, link: int | None = None) -> None:
         hosts = self._new_hosts(nodes, kind, link)

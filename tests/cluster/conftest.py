@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asked_migration import PATIENCE, ask, create_policy
 from kubernetes import client, config
+from machine import machine
 from moving_guest import GUEST, HOPELESS, MovingGuest
 
 from vmferry_api import GROUP, VERSION
@@ -19,7 +20,13 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def lab(cluster_lab: Lab) -> Lab:
+def machine_before() -> dict[str, object]:
+    """The machine before anything was brought up."""
+    return machine()
+
+
+@pytest.fixture(scope="session")
+def lab(machine_before: dict[str, object], cluster_lab: Lab) -> Lab:  # in this order
     """The lab of these tests, where `start_guest` starts guests, too."""
     return cluster_lab
 
@@ -32,20 +39,15 @@ def api(lab: Lab) -> Iterator[client.CustomObjectsApi]:
     connection.close()
 
 
-@pytest.fixture
-def cluster(lab: Lab) -> Iterator[Cluster]:
-    """What runs pods; whatever a test does to the nodes is taken back, and vmferry is ready again."""
-    yield lab.cluster
-    for node in lab.cluster.nodes:
-        node.restore()
-        node.join(lab.control_plane)
-        lab.kubectl.run("uncordon", node.name)
-    lab.cluster.wait_components()
+@pytest.fixture(scope="session")
+def cluster(lab: Lab) -> Cluster:
+    """What of it runs pods."""
+    return lab.cluster
 
 
 @pytest.fixture
 def migrate(
-    lab: Lab, api: client.CustomObjectsApi, cluster: Cluster, start_guest: Callable[..., Guest]
+    lab: Lab, api: client.CustomObjectsApi, start_guest: Callable[..., Guest]
 ) -> Iterator[Callable[..., MovingGuest]]:
     """Starts a guest on node-a and has it migrated to node-b by a policy of these words."""
     created: list[MovingGuest] = []
@@ -77,3 +79,14 @@ def under_way(migrate: Callable[..., MovingGuest]) -> Callable[..., MovingGuest]
         return moving
 
     return begin
+
+
+@pytest.fixture
+def hurt_cluster(lab: Lab, cluster: Cluster, migrate: Callable[..., MovingGuest]) -> Iterator[Cluster]:
+    """For tests that hurt nodes or pods: all is taken back, before the migrations of the test are removed."""
+    yield cluster
+    for node in cluster.nodes:
+        node.restore()
+        node.join(lab.control_plane)
+    lab.kubectl.run("uncordon", *(node.name for node in cluster.nodes))
+    cluster.wait_components()

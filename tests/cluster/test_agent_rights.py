@@ -6,6 +6,8 @@ from vmferry_lab.kubectl import Kubectl, KubectlError
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
+TAKEN = '{"spec":{"holderIdentity":"me"}}'
+
 
 @pytest.fixture
 def stolen(cluster, lab, tmp_path):
@@ -35,15 +37,7 @@ def test_it_is_bound_to_the_pod_and_to_the_node(cluster, stolen):
         ("get", "nodes"),
         ("get", "migrationpolicies"),
         ("create", "token", "vmferry-operator", "-n", "vmferry-system"),
-        (
-            "-n",
-            "vmferry-system",
-            "patch",
-            "lease",
-            "vmferry-agent-node-b",
-            "-p",
-            '{"spec":{"holderIdentity":"me"}}',
-        ),
+        ("patch", "lease", "vmferry-agent-node-b", "-n", "vmferry-system", "-p", TAKEN),
     ],
     ids=lambda words: " ".join(words[:3]),
 )

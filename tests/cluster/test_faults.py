@@ -27,35 +27,35 @@ def fails(moving):
 
 
 def test_a_target_that_loses_power_is_told_and_the_migration_goes_there_once_it_is_back(
-    cluster, lab, under_way
+    hurt_cluster, lab, under_way
 ):
     moving = under_way(**PATIENT)
     lab.node("node-b").power_off()
     fails(moving)
     assert moving.guest.states([lab.node("node-a")]) == {"node-a": "running"}
-    until("node-b to be not ready", lambda: readiness(cluster, "node-b") == "Unknown", timeout=60)
+    until("node-b to be not ready", lambda: readiness(hurt_cluster, "node-b") == "Unknown", timeout=60)
     lab.power_on("node-b")
-    until("node-b to be ready", lambda: readiness(cluster, "node-b") == "True", timeout=60)
-    cluster.wait_components()
+    until("node-b to be ready", lambda: readiness(hurt_cluster, "node-b") == "True", timeout=60)
+    hurt_cluster.wait_components()
     done = moving.migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     moving.runs_only_on("node-b")
 
 
-def test_a_data_link_that_is_cut_ends_the_attempt_but_not_the_node(cluster, lab, under_way):
+def test_a_data_link_that_is_cut_ends_the_attempt_but_not_the_node(hurt_cluster, lab, under_way):
     moving = under_way(**PATIENT)
     target = lab.node("node-b")
     target.cut()
     fails(moving)
-    assert readiness(cluster, "node-b") == "True"
-    assert [pod.ready for pod in cluster.pods("agent")] == [True, True]
+    assert readiness(hurt_cluster, "node-b") == "True"
+    assert [pod.ready for pod in hurt_cluster.pods("agent")] == [True, True]
     target.heal()
     done = moving.migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     moving.runs_only_on("node-b")
 
 
-def test_a_link_that_becomes_slow_slows_the_migration_and_does_not_end_it(lab, under_way):
+def test_a_link_that_becomes_slow_slows_the_migration_and_does_not_end_it(hurt_cluster, lab, under_way):
     moving = under_way()
     target = lab.node("node-b")
     target.shape(5_000_000)

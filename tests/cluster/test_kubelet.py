@@ -10,15 +10,15 @@ def pods_of(cluster):
 
 
 @pytest.mark.parametrize("service", list(Service))
-def test_a_killed_service_of_the_node_leaves_pods_and_migration_alone(cluster, lab, under_way, service):
-    before = pods_of(cluster)
+def test_a_killed_service_of_the_node_leaves_pods_and_migration_alone(hurt_cluster, lab, under_way, service):
+    before = pods_of(hurt_cluster)
     moving = under_way()
-    for node in cluster.nodes:
+    for node in hurt_cluster.nodes:
         node.kill_service(service)
     moving.gets_on()
-    for node in cluster.nodes:
+    for node in hurt_cluster.nodes:
         lab.start(node.component(service))
     moving.gets_on()
     moving.arrives_in_one_attempt()
-    cluster.wait_components()
-    assert pods_of(cluster) == before
+    hurt_cluster.wait_components()
+    assert pods_of(hurt_cluster) == before

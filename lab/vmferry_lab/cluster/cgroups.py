@@ -70,6 +70,8 @@ def _hierarchies() -> list[Path]:
     """Version 1 has several, version 2 one; a link such as cpu is a second name of one."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
+    if not ROOT.is_dir():
+        return []
     return [
         each for each in sorted(ROOT.iterdir()) if not each.is_symlink() and (each / "cgroup.procs").exists()
     ]

@@ -15,11 +15,12 @@ from vmferry_lab.cluster.binaries import ClusterBinaries
 from vmferry_lab.cluster.node import ClusterNode, Service, prepare
 from vmferry_lab.controlplane.control_plane import ControlPlane
 from vmferry_lab.errors import LabError
-from vmferry_lab.kubectl import Kubectl, KubectlError
+from vmferry_lab.kubectl import TIMEOUT, Kubectl, KubectlError
 
 NAMESPACE = "vmferry-system"
 OPERATOR, AGENT = "deployment/vmferry-operator", "daemonset/vmferry-agent"
-_READY = "50s"
+_READY = 180.0
+"""Seconds; generous, because the machine may be slow."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Pod:
             each["type"] == "Ready" and each["status"] == "True"
             for each in self.manifest["status"].get("conditions", [])
         )
+
+    @property
+    def state(self) -> str:
+        """Where it is, and how it does, in words."""
+        ready = "ready" if self.ready else "not ready"
+        return f"{self.node or 'on no node'}, {'ends' if self.ends else ready}"
 
     @property
     def restarts(self) -> int:
@@ -167,7 +174,7 @@ class Cluster:
         """
         try:
             for each in (OPERATOR, AGENT):
-                self.kubectl.run("-n", NAMESPACE, "rollout", "status", each, f"--timeout={_READY}")
+                self._patiently("-n", NAMESPACE, "rollout", "status", each)
         except KubectlError as error:
             pods = self.kubectl.run("-n", NAMESPACE, "get", "pods,events")
             raise LabError(f"vmferry does not get ready: {error}\n{pods}") from error
@@ -199,10 +206,13 @@ class Cluster:
 
     def _wait(self, node: ClusterNode, *words: str) -> None:
         try:
-            self.kubectl.run("wait", f"--timeout={_READY}", *words)
+            self._patiently("wait", *words)
         except KubectlError as error:
             log = self.lab / "logs" / f"{node.component(Service.KUBELET)}.log"
             raise LabError(f"{node.name} does not get ready: {error}\n{processes.tail(log)}") from error
+
+    def _patiently(self, *words: str) -> None:
+        self.kubectl.run(*words, f"--timeout={_READY:.0f}s", timeout=_READY + TIMEOUT)
 
     def _each(self, act: Callable[[ClusterNode], object]) -> None:
         with ThreadPoolExecutor() as pool:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from vmferry_lab import cluster_commands
+from vmferry_lab.cli import main
 from vmferry_lab.cluster import cgroups, node_configuration, pods
 from vmferry_lab.cluster.images import write_next, write_pause_archive
 from vmferry_lab.controlplane.binaries import Binaries
@@ -22,6 +25,7 @@ from vmferry_lab.controlplane.commands import (
 )
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.node_files import binds_table
+from vmferry_lab.lab import Lab
 
 PROGRAM = b"\x7fELF, say"
 
@@ -188,3 +192,26 @@ def test_both_versions_of_control_groups_do(tmp_path, tree):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     cgroups.check_possible(tmp_path)
+
+
+def test_where_no_cluster_can_be_had_a_script_can_tell_that_from_an_error(monkeypatch):
+    def refuse():
+        raise LabError("there is no root here")
+
+    monkeypatch.setattr(cluster_commands, "check_cluster_possible", refuse)
+    result = CliRunner().invoke(main, ["cluster", "possible"])
+    assert (result.exit_code, result.output) == (3, "there is no root here\n")
+
+
+def test_a_lab_whose_hosts_run_no_pods_says_how_to_get_one_that_has_such(tmp_path):
+    (tmp_path / "lab.json").write_text(
+        '{"hosts": ["node-a"], "kind": "session", "link": null, "subnet": null}'
+    )
+    with pytest.raises(LabError, match=r"run no pods; as root bring a lab up by `.*cluster up`"):
+        _ = Lab(tmp_path).cluster
+
+
+def test_where_operator_and_agents_are_pods_it_is_told_how_to_look_at_them(tmp_path):
+    (tmp_path / "lab.json").write_text('{"hosts": [], "kind": "cluster", "link": null, "subnet": null}')
+    with pytest.raises(LabError, match="are pods here: kubectl -n vmferry-system get pods"):
+        _ = Lab(tmp_path).components
