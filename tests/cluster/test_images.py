@@ -169,7 +169,7 @@ def test_the_agent_has_libvirt_and_the_operator_has_not(run, name):
 
 
 def test_a_process_in_it_has_a_user_with_a_name(run):
-    assert run("python3", "-c", "import getpass; print(getpass.getuser())") == (0, "vmferry\n")
+    assert run("python3", "-c", "import getpass; print(getpass.getuser())") == (0, "nobody\n")
 
 
 def test_an_image_is_found_alike_with_itself_and_different_from_another():

@@ -74,8 +74,8 @@ def build(checkout: Path, engines: list[str], say: Say, *, fresh: bool = False) 
 def stamped(dockerfile: str, source: Source) -> str:
     """With version and commit for the arguments of that name.
 
-    Buildah, and so Podman, takes a layer from its cache without a look at the arguments that its labels are made of:
-    an image would keep the label of an earlier commit, as long as no file in it changes.
+    Buildah, and so Podman, takes a step from its cache without a look at the arguments that a label is made of: an
+    image would keep the label of an earlier commit, as long as no file in it changes.
     """
     return dockerfile.replace("${VERSION}", source.version).replace("${REVISION}", source.revision)
 
