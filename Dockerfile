@@ -60,13 +60,14 @@ LABEL org.opencontainers.image.title="vmferry-operator" \
       org.opencontainers.image.revision="${REVISION}"
 
 
-# The same for the agent; libvirt-python is compiled, against the libvirt of the image.
+# The same for the agent; libvirt-python is compiled, against the libvirt of the image, and its wheel's hash, which pip notes, is to be
+# the same each time.
 FROM builder AS agent-dependencies
 RUN DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev libvirt-dev pkg-config python3-dev
 COPY requirements-agent.txt .
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
     pip --python /opt/build/bin/python download --require-hashes --no-deps --no-build-isolation --dest artifacts -r requirements-agent.txt \
- && CFLAGS=-g0 pip --python /opt/build/bin/python wheel --no-index --no-build-isolation --no-deps --wheel-dir wheels artifacts/* \
+ && SOURCE_DATE_EPOCH=315532800 CFLAGS=-g0 pip --python /opt/build/bin/python wheel --no-index --no-build-isolation --no-deps --wheel-dir wheels artifacts/* \
  && pip --python /opt/vmferry/bin/python install --no-index --no-deps --no-compile wheels/* \
  && find /opt/vmferry/bin -type f -delete && $COMPILE /opt/vmferry \
  && (cd artifacts && sha256sum *) > /opt/vmferry/artifacts.sha256

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test cluster-test lint crds chart docs pictures lock images release released bench setup clean
 
-demo: setup  ## the main job, live: a guest that cannot converge, and a policy that makes it
+demo: $(READY)  ## the main job, live: a guest that cannot converge, and a policy that makes it
 	$(BIN)/vmferry-lab demo
 
 test: setup  ## unit, integration (real API server), e2e (real API server, libvirt, QEMU)
@@ -62,7 +62,7 @@ bench: setup  ## what a decision costs, and admission; objectives against plain 
 	$(BIN)/python bench/objective.py
 	$(BIN)/python bench/agent_footprint.py
 
-setup: $(READY)  ## all that demo and test need: Debian packages, Python packages, the binaries of control plane, Prometheus and Helm
+setup: $(READY)  ## all that the tests need: Debian packages, Python packages, the binaries of control plane, Prometheus and Helm
 	$(BIN)/vmferry-lab binaries
 
 $(READY): requirements-build.txt requirements.txt pyproject.toml lab/system-packages

@@ -103,6 +103,10 @@ class RecordingProxy:
         assert self._session is not None
         await self._session.close()
         await self._runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(Asked(at=time.monotonic(), method=request.method, path=request.path))

@@ -526,7 +526,7 @@ AGENT_TRIES = [
         "lie about itself: ready, and reached at an address of its choice",
         {"target": {"ready": True, "connectURI": "qemu+tls://192.0.2.9/system"}},
         by=TARGET_AGENT,
-        means="VMs that people move to node-b are sent where it says; with TLS only to who has its certificate",
+        means="VMs that people move to node-b are sent where it says; with TLS only to a host with a certificate",
     ),
     lease(
         SOURCE,

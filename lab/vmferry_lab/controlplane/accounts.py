@@ -42,6 +42,7 @@ def _pod(account: str, name: str, node: str | None) -> dict[str, Any]:
     spec = {
         "serviceAccountName": account,
         "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 0,  # no kubelet would say that it has ended
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
     }

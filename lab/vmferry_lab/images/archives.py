@@ -80,6 +80,13 @@ def read(archive: Path) -> Image:
     )
 
 
+def number(archive: Path) -> str:
+    """What tells the archive's image from all others: the SHA-256 of its configuration."""
+    with tarfile.open(archive) as outer:
+        (manifest,) = json.load(_member(outer, "manifest.json"))
+        return hashlib.sha256(_member(outer, manifest["Config"]).read()).hexdigest()
+
+
 def unpack(archive: Path, directory: Path) -> None:
     """Lay the image's files out in a directory, as root also with their owners."""
     with tarfile.open(archive) as outer:

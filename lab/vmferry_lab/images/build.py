@@ -4,13 +4,12 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmferry_lab.cache import Say, cache_directory, one_filler
 from vmferry_lab.errors import LabError
-from vmferry_lab.images import bases, pip_settings
+from vmferry_lab.images import archives, bases, pip_settings
 from vmferry_lab.images.engines import Build, Engine, choose
 
 TARGETS = {"vmferry-operator": "operator", "vmferry-agent": "node-agent"}
@@ -58,30 +57,33 @@ def build(checkout: Path, engines: list[str], say: Say, *, fresh: bool = False) 
     with one_filler(cache_directory() / "images", "builds images", say):
         engine = choose(engines, say)
         say(f"building with {type(engine).__name__}")
+        if fresh:
+            engine.forget()
         bases.provide(engine, say, fresh=fresh)
         with tempfile.TemporaryDirectory(prefix="vmferry-images-") as work:
+            dockerfile = Path(work) / "Dockerfile"
+            dockerfile.write_text(stamped((checkout / "Dockerfile").read_text(), source))
             secrets = pip_settings.write(Path(work), Path(sys.executable).with_name("pip"))
-            for name in TARGETS:
-                engine.build(_build_of(name, checkout, source, secrets, fresh=fresh))
+            for name, target in TARGETS.items():
+                tag = f"{name}:{source.version}"
+                plan = Build(checkout, dockerfile, target, tag, secrets=secrets, epoch=source.epoch)
+                engine.build(plan, fresh=fresh)
         return {name: _save(engine, f"{name}:{source.version}", output / f"{name}.tar") for name in TARGETS}
 
 
-def _build_of(
-    name: str, checkout: Path, source: Source, secrets: Mapping[str, Path], *, fresh: bool
-) -> Build:
-    return Build(
-        context=checkout,
-        target=TARGETS[name],
-        tag=f"{name}:{source.version}",
-        arguments={"VERSION": source.version, "REVISION": source.revision},
-        secrets=secrets,
-        epoch=source.epoch,
-        fresh=fresh,
-    )
+def stamped(dockerfile: str, source: Source) -> str:
+    """With version and commit for the arguments of that name.
+
+    Buildah, and so Podman, takes a step from its cache without a look at the arguments that a label is made of: an
+    image would keep the label of an earlier commit, as long as no file in it changes.
+    """
+    return dockerfile.replace("${VERSION}", source.version).replace("${REVISION}", source.revision)
 
 
 def _save(engine: Engine, tag: str, archive: Path) -> Path:
     """Whole or not at all: who loads it while another is made gets the old one."""
+    if archive.is_file() and archives.number(archive) == engine.number(tag):
+        return archive
     with tempfile.TemporaryDirectory(prefix=".save-", dir=archive.parent) as work:
         engine.save(tag, Path(work) / archive.name)
         (Path(work) / archive.name).replace(archive)

@@ -20,23 +20,19 @@ class Build:
     """What is built."""
 
     context: Path
+    dockerfile: Path
     target: str
     tag: str
-    arguments: Mapping[str, str]
     secrets: Mapping[str, Path]
     epoch: int
     """The time that files and image are told to be of, in seconds since 1970."""
-    fresh: bool = False
-    """Take nothing from earlier builds."""
 
     def options(self) -> list[str]:
         """As all engines take them."""
-        options = ["--target", self.target, "--tag", self.tag]
-        for name, value in self.arguments.items():
-            options += ["--build-arg", f"{name}={value}"]
+        options = ["--file", str(self.dockerfile), "--target", self.target, "--tag", self.tag]
         for name, path in self.secrets.items():
             options += ["--secret", f"id={name},src={path}"]
-        return [*options, *(["--no-cache"] if self.fresh else [])]
+        return options
 
 
 class Engine(ABC):
@@ -59,8 +55,21 @@ class Engine(ABC):
         """Make an image of one layer from the tar of a root file system."""
 
     @abstractmethod
-    def build(self, build: Build) -> None:
-        """Build an image, and tell how it goes."""
+    def forget(self) -> None:
+        """Drop what earlier builds have left, where it is nobody else's."""
+
+    @abstractmethod
+    def build(self, build: Build, *, fresh: bool) -> None:
+        """Build an image, and tell how it goes.
+
+        Args:
+            build: What.
+            fresh: Take nothing from what was built before this run.
+        """
+
+    @abstractmethod
+    def number(self, tag: str) -> str:
+        """What tells one image from all others: the SHA-256 of its configuration."""
 
     @abstractmethod
     def save(self, tag: str, path: Path) -> None:
@@ -89,10 +98,22 @@ class Docker(Engine):
         """See Engine."""
         run([self.command, "import", "--change", "CMD bash", root, tag])
 
-    def build(self, build: Build) -> None:
+    def forget(self) -> None:
+        """Nothing: what it keeps may be anybody's; `docker builder prune` is the user's to say."""
+
+    def build(self, build: Build, *, fresh: bool) -> None:
         """See Engine."""
         environment = {"DOCKER_BUILDKIT": "1", "SOURCE_DATE_EPOCH": str(build.epoch)}
-        run([self.command, "build", *build.options(), build.context], env=environment, quiet=False)
+        options = [*build.options(), *(["--no-cache"] if fresh else [])]
+        run([self.command, "build", *options, build.context], env=environment, quiet=False)
+
+    def number(self, tag: str) -> str:
+        """See Engine."""
+        return (
+            run([self.command, "image", "inspect", "--format", "{{.Id}}", tag])
+            .strip()
+            .removeprefix("sha256:")
+        )
 
     def save(self, tag: str, path: Path) -> None:
         """See Engine."""
@@ -108,9 +129,10 @@ class Podman(Docker):
 
     command: str = "podman"
 
-    def build(self, build: Build) -> None:
+    def build(self, build: Build, *, fresh: bool) -> None:
         """See Engine."""
         options = ["--pull=never", "--layers", "--timestamp", str(build.epoch), *build.options()]
+        options += ["--no-cache"] if fresh else []
         run([self.command, "build", *options, build.context], quiet=False)
 
     def save(self, tag: str, path: Path) -> None:
@@ -149,17 +171,25 @@ class Buildah(Engine):
         finally:
             run([*self._buildah(), "rm", container])
 
-    def build(self, build: Build) -> None:
+    def forget(self) -> None:
         """See Engine."""
-        options = ["--isolation", "chroot", "--network", "host", "--pull-never", "--layers"]
+        run([*self._buildah(), "rmi", "--all", "--force"])
+
+    def build(self, build: Build, *, fresh: bool) -> None:
+        """See Engine."""
+        options = ["--no-cache"] if fresh else []
+        options += ["--isolation", "chroot", "--network", "host", "--pull-never", "--layers"]
         options += ["--timestamp", str(build.epoch), *build.options()]
         run([*self._buildah(), "build", *options, build.context], quiet=False)
+
+    def number(self, tag: str) -> str:
+        """See Engine."""
+        return run([*self._buildah(), "images", "--quiet", "--no-trunc", tag]).strip().removeprefix("sha256:")
 
     def save(self, tag: str, path: Path) -> None:
         """See Engine."""
         # By its number: by its name the archive would have that, with "localhost", too.
-        number = run([*self._buildah(), "images", "--quiet", "--no-trunc", tag]).strip()
-        run([*self._buildah(), "push", "--quiet", number, f"docker-archive:{path}:{tag}"])
+        run([*self._buildah(), "push", "--quiet", self.number(tag), f"docker-archive:{path}:{tag}"])
 
     def _buildah(self) -> list[str | Path]:
         return ["buildah", "--root", self.storage, "--runroot", self.storage.with_name("run")]

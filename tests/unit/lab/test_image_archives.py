@@ -3,7 +3,7 @@
 import pytest
 
 from image_archives import FILES, write_image
-from vmferry_lab.images.archives import differences, read, unpack
+from vmferry_lab.images.archives import differences, number, read, unpack
 
 REMOVED = {"a/keep": "1", "a/drop": "1", "b/x/y": "1", "c": "-> a/keep"}
 LATER = {"a/.wh.drop": "", "b/x/.wh..wh..opq": "", "b/x/z": "2", "a/keep": "2"}
@@ -51,3 +51,10 @@ def test_what_the_image_says_of_itself_is_read(tmp_path):
 def test_two_images_are_compared_by_their_files(tmp_path, other, told):
     images = [read(write_image(tmp_path / f"{n}.tar", layer)) for n, layer in enumerate((REMOVED, other))]
     assert differences(*images) == told
+
+
+def test_an_archive_is_known_by_the_digest_of_its_image_s_configuration(tmp_path):
+    one = write_image(tmp_path / "one.tar", REMOVED)
+    same = write_image(tmp_path / "same.tar", REMOVED)
+    other = write_image(tmp_path / "other.tar", REMOVED, revision="def")
+    assert number(one) == number(same) != number(other)

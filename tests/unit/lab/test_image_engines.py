@@ -90,13 +90,13 @@ def test_a_program_that_does_not_answer_is_given_up(programs):
 def test_a_build_passes_secrets_as_files_and_nothing_of_them_as_words():
     build = engines.Build(
         context=Path("/src"),
+        dockerfile=Path("/private/Dockerfile"),
         target="operator",
         tag="vmferry-operator:1",
-        arguments={"VERSION": "1"},
         secrets={"pip.conf": Path("/private/pip.conf")},
         epoch=0,
     )
     assert build.options() == [
-        *("--target", "operator", "--tag", "vmferry-operator:1", "--build-arg", "VERSION=1"),
+        *("--file", "/private/Dockerfile", "--target", "operator", "--tag", "vmferry-operator:1"),
         *("--secret", "id=pip.conf,src=/private/pip.conf"),
     ]
