@@ -15,6 +15,7 @@ from typing_extensions import override
 from vmferry_lab import processes
 from vmferry_lab.cluster import cgroups, node_configuration
 from vmferry_lab.cluster.binaries import ClusterBinaries
+from vmferry_lab.cluster.pods import libvirt_group
 from vmferry_lab.controlplane.commands import SERVICE_ADDRESS
 from vmferry_lab.controlplane.control_plane import ControlPlane, kubelet_user
 from vmferry_lab.errors import LabError
@@ -162,6 +163,9 @@ def _prepare(node: ClusterNode, binaries: ClusterBinaries, authority: Path) -> N
     bind(own, {**places, "pods-log": Path("/var/log/pods"), **sysctls})
     with (own / "binds").open("a") as table:
         table.write(f"/run/cgroup {cgroups.ROOT}\n")
+    configuration = own / "etc" / "qemu.conf"  # as docs/install.md has it, and no more
+    os.chown(configuration, -1, libvirt_group())
+    configuration.chmod(0o640)
     (own / "networks" / "pods.conflist").write_text(
         node_configuration.pod_network(node.network.data_address(node.name).packed[-1])
     )

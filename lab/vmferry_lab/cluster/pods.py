@@ -14,6 +14,8 @@ from vmferry_lab.directories import CHECKOUT, MANIFESTS
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.node_files import GROUP, GROUP_ID
 
+COMPONENTS = ("libvirt-configuration",)
+"""What of `manifests/components` the nodes need: QEMU's user and capabilities are not libvirt's defaults there."""
 _AGENT = {"group": "apps", "kind": "DaemonSet", "name": "vmferry-agent"}
 
 
@@ -79,7 +81,10 @@ class Pods:
             return self.overlay
         directory.mkdir(exist_ok=True)
         text = kustomization(
-            directory=directory.resolve(), overlay=self.overlay, components=[], group=libvirt_group()
+            directory=directory.resolve(),
+            overlay=self.overlay,
+            components=[MANIFESTS / "components" / each for each in COMPONENTS],
+            group=libvirt_group(),
         )
         (directory / "kustomization.yaml").write_text(text)
         return directory

@@ -149,7 +149,8 @@ def capable(libvirt_version: str, qemu_version: str, features: Iterable[Feature]
             Finding(
                 level=Level.WARNING,
                 what="no post-copy: QEMU may not use userfaultfd",
-                cure="sysctl vm.unprivileged_userfaultfd=1, or let QEMU's user open /dev/userfaultfd (QEMU 8.1)",
+                cure="sysctl vm.unprivileged_userfaultfd=1, or let QEMU's user open /dev/userfaultfd (QEMU 8.1); "
+                "where QEMU keeps CAP_SYS_PTRACE by qemu.conf, mount /etc/libvirt into the pod",
             )
         )
     if Feature.TLS not in can:
@@ -162,6 +163,15 @@ def capable(libvirt_version: str, qemu_version: str, features: Iterable[Feature]
             )
         )
     return found
+
+
+def unread_configuration() -> Finding:
+    """The daemon has a qemu.conf that the agent may not read."""
+    return Finding(
+        level=Level.WARNING,
+        what="qemu.conf can't be read, and what it would have to say about counts as lacking",
+        cure="let the agent's group read it (chgrp libvirt; chmod g+r, and g+x on the directory /etc/libvirt)",
+    )
 
 
 def reached(uri: str, *, own: str, found: str | None, trouble: str) -> Finding:

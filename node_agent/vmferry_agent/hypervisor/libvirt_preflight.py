@@ -18,6 +18,7 @@ from vmferry_agent.decisions.preflight import (
     not_opened,
     reached,
     socket_named,
+    unread_configuration,
 )
 from vmferry_agent.hypervisor.features import features
 from vmferry_agent.hypervisor.host_certificates import certificates_end
@@ -62,6 +63,8 @@ def _abilities(connection: libvirt.virConnect) -> list[Finding]:
     daemon = daemon_behind(connection)
     can = features(qemu_version=qemu, libvirt_version=min(library, libvirt.getVersion()), daemon=daemon)
     found = capable(version_in_words(library), version_in_words(qemu), can)
+    if daemon is not None and daemon.settings is None:
+        found.append(unread_configuration())
     return [*found, *ending(certificates_end(daemon), Clock().now())]
 
 

@@ -1,6 +1,7 @@
 """What of the lab's cluster is decided before anything runs: configurations, images, commands, possibility."""
 
 import json
+import subprocess
 import tarfile
 import tomllib
 from pathlib import Path
@@ -23,8 +24,10 @@ from vmferry_lab.controlplane.commands import (
     Settings,
     commands,
 )
+from vmferry_lab.directories import MANIFESTS
 from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.node_files import binds_table
+from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.lab import Lab
 
 PROGRAM = b"\x7fELF, say"
@@ -114,6 +117,16 @@ def test_the_shipped_manifests_are_applied_with_the_number_of_libvirts_group():
     (change,) = json.loads(patch["patch"])
     assert (change["op"], change["value"]) == ("replace", [64056])
     assert change["path"] == "/spec/template/spec/securityContext/supplementalGroups"
+
+
+def test_agents_on_the_nodes_read_how_their_qemu_is_configured(tmp_path):
+    written = pods.Pods(archives=[tmp_path], overlay=MANIFESTS / "overlays" / "ha").write(tmp_path / "own")
+    built = subprocess.run(
+        [kubectl_path(), "kustomize", written], check=True, capture_output=True, text=True, timeout=60
+    )
+    (agent,) = [each for each in yaml.safe_load_all(built.stdout) if each["kind"] == "DaemonSet"]
+    (container,) = agent["spec"]["template"]["spec"]["containers"]
+    assert "/etc/libvirt" in {each["mountPath"] for each in container["volumeMounts"]}
 
 
 def test_images_that_are_missing_are_told_with_what_makes_them(monkeypatch, tmp_path):

@@ -60,6 +60,7 @@ def test_the_chart_gives_what_the_kustomization_gives(chart, directory, values):
     ("component", "values"),
     [
         ("vms-by-namespace", {"admission": {"vmsByNamespace": True}}),
+        ("libvirt-configuration", {"agent": {"mountLibvirtConfiguration": True}}),
         ("libvirt-tcp", {"agent": {"config": {"connect-uri": "qemu+tcp://$(HOST_IP)/system"}}}),
         (
             "libvirt-tls-by-name",
@@ -155,6 +156,11 @@ CASES = [
         {"agent": {"libvirtGroup": 2000000007}},
         lambda all_: pod(all_, AGENT)["securityContext"]["supplementalGroups"],
         [2000000007],
+    ),
+    (
+        {"agent": {"mountLibvirtConfiguration": True}},
+        lambda all_: [each["mountPath"] for each in container(all_, AGENT)["volumeMounts"]],
+        ["/run/libvirt", "/etc/pki", "/etc/libvirt"],
     ),
     (
         {"agent": {"nodeSelector": {"vmferry.io/libvirt-host": None, "kubernetes.io/os": "linux"}}},
