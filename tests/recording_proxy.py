@@ -49,8 +49,8 @@ class RecordingProxy:
         self._tls = ssl.create_default_context(
             cafile=config["clusters"][0]["cluster"]["certificate-authority"]
         )
-        user = config["users"][0]["user"]
-        self._tls.load_cert_chain(user["client-certificate"], user["client-key"])
+        self._user = config["users"][0]["user"]
+        """With a token, which is passed on with each request."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._session: aiohttp.ClientSession | None = None
@@ -70,7 +70,7 @@ class RecordingProxy:
             "current-context": "it",
             "contexts": [named],
             "clusters": [cluster],
-            "users": [{"name": "it", "user": {"token": "nobody-looks-at-it"}}],
+            "users": [{"name": "it", "user": self._user}],
         }
         self.kubeconfig.write_text(yaml.safe_dump(content))
 
