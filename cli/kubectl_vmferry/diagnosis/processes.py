@@ -1,4 +1,8 @@
-"""Whether the operator and the agents live."""
+"""Whether the operator and the agents live.
+
+Ages are by the API server's clock alone: it is given the time by that, and tells when a Lease was written last. So
+neither the user's clock counts nor a node's, whose renewTime is shown nowhere.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -61,7 +65,11 @@ def lives(lease: Lease, now: datetime) -> bool:
 
 def _age(lease: Lease, now: datetime) -> timedelta | None:
     renewed = lease["spec"].get("renewTime")
-    return None if renewed is None else now - datetime.fromisoformat(renewed)
+    if renewed is None:
+        return None
+    written = [each["time"] for each in lease["metadata"].get("managedFields") or () if "time" in each]
+    last = max(map(datetime.fromisoformat, written or [renewed]))
+    return now - last
 
 
 def _lasts(lease: Lease) -> timedelta:

@@ -111,6 +111,19 @@ def test_agents_live_as_their_leases_say():
     ]
 
 
+def test_of_a_lease_s_age_the_api_server_tells_whatever_clock_its_holder_has():
+    ahead, behind = lease("vmferry-agent-a", 600), lease("vmferry-agent-b", -600)
+    ahead["metadata"]["managedFields"] = [{"manager": "x", "time": told(-60)}, {"manager": "y"}]
+    behind["metadata"]["managedFields"] = [
+        {"manager": "x", "time": told(25)},
+        {"manager": "y", "time": told(0)},
+    ]
+    assert shown(agents([ahead, behind], [], [], at(30))) == [
+        ("error", "agent of a", "has not renewed its Lease for 1 m 30 s"),
+        ("ok", "agent of b", "lives (renewed its Lease 5 s ago)"),
+    ]
+
+
 def test_no_agent_at_all_is_an_error():
     assert [each.level for each in agents([], [], [], at(30))] == [Level.ERROR]
 
@@ -307,6 +320,9 @@ class ClusterOfOneNamespace:
 
     def version(self):
         return "v1.34.2"
+
+    def now(self):
+        return at(30)
 
     def migrations(self, *, everywhere=False):
         if everywhere:
