@@ -1,5 +1,6 @@
 """What whoever holds a token may try, as data; tried by test_stolen_tokens.py, told by docs/security.md."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,10 +86,22 @@ def merged(holder: str, what: str, path: str, body: Any, *, by: str = "", **rest
     )
 
 
-def lease(holder: str, what: str, name: str, *, held_by: str, **rest: Any) -> Try:
+def lease(
+    holder: str,
+    what: str,
+    name: str,
+    *,
+    held_by: str,
+    lasts: int = 40,
+    finalizers: Sequence[str] = (),
+    **rest: Any,
+) -> Try:
     """A new Lease."""
     metadata = {"generateName": name} if name.endswith("-") else {"name": name}
-    body = {"metadata": metadata, "spec": {"holderIdentity": held_by, "leaseDurationSeconds": 40}}
+    body = {
+        "metadata": {**metadata, "finalizers": list(finalizers)},
+        "spec": {"holderIdentity": held_by, "leaseDurationSeconds": lasts},
+    }
     return Try(holder=holder, what=what, method="POST", path=LEASES, body=body, **rest)
 
 
@@ -388,6 +401,23 @@ AGENT_TRIES = [
         "vmferry-agent-node-a",
         held_by="node-b_boot",
         refused="the agent of node node-a may hold its Lease only as node-a_BOOT-ID, not as node-b_boot",
+    ),
+    lease(
+        SOURCE,
+        "hold its own Lease for ever",
+        "vmferry-agent-node-a",
+        held_by="node-a_boot",
+        lasts=2**31 - 1,
+        refused="the agent of node node-a may hold its Lease for 60 s at a time, not for 2147483647: a node must "
+        "not seem alive when its agent is gone",
+    ),
+    lease(
+        SOURCE,
+        "keep its own Lease from being deleted, and vmferry's namespace with it (a finalizer)",
+        "vmferry-agent-node-a",
+        held_by="node-a_boot",
+        finalizers=["example.com/held"],
+        refused="the agent of node node-a may put no finalizer on its Lease: the namespace could not be deleted",
     ),
     lease(
         SOURCE,
