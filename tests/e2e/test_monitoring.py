@@ -190,6 +190,7 @@ PAGES = (
     "VMFerryAgentDown.md",
     "VMFerryAgentSilent.md",
     "VMFerryDeadlineWillBeMissed.md",
+    "VMFerryLeaderUnsteady.md",
     "VMFerryLibvirtFails.md",
     "VMFerryMigrationNothingLeft.md",
     "VMFerryMigrationsBlocked.md",
@@ -202,6 +203,7 @@ PAGES = (
     "VMFerryReconcilesFail.md",
     "VMFerryRevisionsLate.md",
     "VMFerryStepsRefused.md",
+    "VMFerryTwoOperatorsLead.md",
     "VMFerryVMNeedsPerson.md",
 )
 PLACEHOLDERS = {
