@@ -551,6 +551,21 @@ AGENT_TRIES = [
         by=SOURCE_AGENT,
         means="the operator judges this migration by it; the VM stays where it is, and no other is touched",
     ),
+    *(
+        applied(
+            TARGET,
+            f"have the source's libvirtd run a program (`{uri}`)",
+            {"target": {"ready": True, "connectURI": uri}},
+            by=TARGET_AGENT,
+            refused="the agent of node node-b may be reached only at the address of a QEMU host's daemon, such as "
+            f"qemu+tls://HOST/system, without a program to run; not at {uri}",
+        )
+        for uri in (
+            "qemu+ext:///system?command=/tmp/x",
+            "qemu+ssh://node-b/system?a=1;Command=/tmp/x",
+            "qemu+ssh://node-b/system?%63ommand=/tmp/x",
+        )
+    ),
     applied(
         TARGET,
         "lie about itself: ready, and reached at an address of its choice",
