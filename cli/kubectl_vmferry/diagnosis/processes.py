@@ -12,6 +12,7 @@ from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, ok
 from kubectl_vmferry.views.figures import span
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
+from vmferry_operator.decisions.silence import last_written
 
 AGENT, OPERATOR = "vmferry-agent-", "vmferry-operator"
 """What their Leases are called: an agent's has its node behind it."""
@@ -67,9 +68,9 @@ def _age(lease: Lease, now: datetime) -> timedelta | None:
     renewed = lease["spec"].get("renewTime")
     if renewed is None:
         return None
-    written = [each["time"] for each in lease["metadata"].get("managedFields") or () if "time" in each]
-    last = max(map(datetime.fromisoformat, written or [renewed]))
-    return now - last
+    times = [each["time"] for each in lease["metadata"].get("managedFields") or () if "time" in each]
+    written = last_written(map(datetime.fromisoformat, times), now=now)
+    return now - (written or datetime.fromisoformat(renewed))
 
 
 def _lasts(lease: Lease) -> timedelta:

@@ -113,7 +113,11 @@ def test_agents_live_as_their_leases_say():
 
 def test_of_a_lease_s_age_the_api_server_tells_whatever_clock_its_holder_has():
     ahead, behind = lease("vmferry-agent-a", 600), lease("vmferry-agent-b", -600)
-    ahead["metadata"]["managedFields"] = [{"manager": "x", "time": told(-60)}, {"manager": "y"}]
+    ahead["metadata"]["managedFields"] = [
+        {"manager": "x", "time": told(-60)},
+        {"manager": "y"},
+        {"manager": "forged", "time": told(10**9)},
+    ]
     behind["metadata"]["managedFields"] = [
         {"manager": "x", "time": told(25)},
         {"manager": "y", "time": told(0)},
