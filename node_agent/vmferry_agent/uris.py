@@ -3,6 +3,8 @@
 import ipaddress
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from vmferry_api.transports import why_refused
+
 _PATHS = {"/system", "/session"}
 _REMOTE = ("qemu+tls", "qemu+tcp", "qemu+ssh", "qemu+libssh2", "qemu+libssh", "qemu")
 
@@ -29,9 +31,16 @@ def connect_uri(text: str) -> str:
     Raises:
         ValueError: They can't; says by what they can.
     """
-    uri = _split(text)
+    _check_leads_here(_split(text))
+    refused = why_refused(text)  # by the agents of the others
+    if refused is not None:
+        raise ValueError(refused)
+    return text
+
+
+def _check_leads_here(uri: SplitResult) -> None:
     if uri.scheme == "qemu+unix" and uri.path in _PATHS and parse_qs(uri.query).get("socket"):
-        return text  # hosts that share one machine
+        return  # hosts that share one machine
     if uri.scheme not in _REMOTE or uri.path not in _PATHS:
         raise ValueError(
             f"must be one of {'|'.join(_REMOTE[:3])}://HOST/system, by which other hosts reach this one"
@@ -40,7 +49,6 @@ def connect_uri(text: str) -> str:
         raise ValueError("names no host: on another host it would lead to that one itself")
     if _is_loopback(uri.hostname) or _is_wildcard(uri.hostname):
         raise ValueError(f"{uri.hostname} is another host's own; give this host's name or address")
-    return text
 
 
 def migration_uri(text: str) -> str:

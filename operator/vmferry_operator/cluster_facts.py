@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +14,7 @@ from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api, Co
 from vmferry_kube.clients import REQUEST_TIMEOUT
 from vmferry_kube.errors import UnavailableError, asking
 from vmferry_kube.leases import agent_lease_name
-from vmferry_operator.decisions.silence import AgentLease, Leases
+from vmferry_operator.decisions.silence import AgentLease, Leases, last_written
 
 _logger = logging.getLogger(__name__)
 
@@ -162,8 +162,8 @@ class _Remembered(Generic[Answer]):
 
 def _agent_lease(lease: Any) -> AgentLease | None:  # noqa: ANN401 - the client's untyped object
     """By the API server's clock, in the place of the node's, where that tells."""
-    written = [each.time for each in lease.metadata.managed_fields or [] if each.time is not None]
-    renewed = max(written, default=lease.spec.renew_time)
+    times = [each.time for each in lease.metadata.managed_fields or [] if each.time is not None]
+    renewed = last_written(times, now=datetime.now(UTC)) or lease.spec.renew_time
     if renewed is None or lease.spec.lease_duration_seconds is None:
         return None
     return AgentLease(renewed=renewed, lasts=timedelta(seconds=lease.spec.lease_duration_seconds))

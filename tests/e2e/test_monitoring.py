@@ -190,6 +190,7 @@ PAGES = (
     "VMFerryAgentDown.md",
     "VMFerryAgentSilent.md",
     "VMFerryDeadlineWillBeMissed.md",
+    "VMFerryLeaderUnsteady.md",
     "VMFerryLibvirtFails.md",
     "VMFerryMigrationNothingLeft.md",
     "VMFerryMigrationsBlocked.md",
@@ -202,6 +203,7 @@ PAGES = (
     "VMFerryReconcilesFail.md",
     "VMFerryRevisionsLate.md",
     "VMFerryStepsRefused.md",
+    "VMFerryTwoOperatorsLead.md",
     "VMFerryVMNeedsPerson.md",
 )
 PLACEHOLDERS = {
@@ -234,9 +236,10 @@ def asked_for(lab, api):
         "spec": {"vm": "no-such-vm", "sourceNode": "node-a", "targetNode": "node-b"},
     }
     leases = ("get", "leases", "-n", "vmferry-system", "-o", "name")
-    until(
-        "the agents' Leases", lambda: lab.kubectl.run(*leases).count("vmferry-agent-") == 2, timeout=PATIENCE
-    )
+    wanted = {
+        f"lease.coordination.k8s.io/vmferry-{each}" for each in ("agent-node-a", "agent-node-b", "operator")
+    }
+    until("all Leases", lambda: wanted <= set(lab.kubectl.run(*leases).split()), timeout=PATIENCE)
     yield api.create_namespaced_custom_object(GROUP, VERSION, "default", "vmmigrations", body)
     api.delete_namespaced_custom_object(GROUP, VERSION, "default", "vmmigrations", "of-runbooks")
 

@@ -1,5 +1,6 @@
 """What whoever holds a token may try, as data; tried by test_stolen_tokens.py, told by docs/security.md."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,10 +86,22 @@ def merged(holder: str, what: str, path: str, body: Any, *, by: str = "", **rest
     )
 
 
-def lease(holder: str, what: str, name: str, *, held_by: str, **rest: Any) -> Try:
+def lease(
+    holder: str,
+    what: str,
+    name: str,
+    *,
+    held_by: str,
+    lasts: int = 40,
+    finalizers: Sequence[str] = (),
+    **rest: Any,
+) -> Try:
     """A new Lease."""
     metadata = {"generateName": name} if name.endswith("-") else {"name": name}
-    body = {"metadata": metadata, "spec": {"holderIdentity": held_by, "leaseDurationSeconds": 40}}
+    body = {
+        "metadata": {**metadata, "finalizers": list(finalizers)},
+        "spec": {"holderIdentity": held_by, "leaseDurationSeconds": lasts},
+    }
     return Try(holder=holder, what=what, method="POST", path=LEASES, body=body, **rest)
 
 
@@ -391,6 +404,23 @@ AGENT_TRIES = [
     ),
     lease(
         SOURCE,
+        "hold its own Lease for ever",
+        "vmferry-agent-node-a",
+        held_by="node-a_boot",
+        lasts=2**31 - 1,
+        refused="the agent of node node-a may hold its Lease for 60 s at a time, not for 2147483647: a node must "
+        "not seem alive when its agent is gone",
+    ),
+    lease(
+        SOURCE,
+        "keep its own Lease from being deleted, and vmferry's namespace with it (a finalizer)",
+        "vmferry-agent-node-a",
+        held_by="node-a_boot",
+        finalizers=["example.com/held"],
+        refused="the agent of node node-a may put no finalizer on its Lease: the namespace could not be deleted",
+    ),
+    lease(
+        SOURCE,
         "take the operator's Lease",
         "vmferry-operator",
         held_by="node-a_boot",
@@ -520,6 +550,21 @@ AGENT_TRIES = [
         },
         by=SOURCE_AGENT,
         means="the operator judges this migration by it; the VM stays where it is, and no other is touched",
+    ),
+    *(
+        applied(
+            TARGET,
+            f"have the source's libvirtd run a program (`{uri}`)",
+            {"target": {"ready": True, "connectURI": uri}},
+            by=TARGET_AGENT,
+            refused="the agent of node node-b may be reached only at the address of a QEMU host's daemon, such as "
+            f"qemu+tls://HOST/system, without a program to run; not at {uri}",
+        )
+        for uri in (
+            "qemu+ext:///system?command=/tmp/x",
+            "qemu+ssh://node-b/system?a=1;Command=/tmp/x",
+            "qemu+ssh://node-b/system?%63ommand=/tmp/x",
+        )
     ),
     applied(
         TARGET,

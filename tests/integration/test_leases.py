@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from kubernetes import client as sync
 from kubernetes import config as sync_config
-from kubernetes.aio.client import ApiException
+from kubernetes.aio.client import ApiException, CoordinationV1Api
 
 from vmferry_kube.leases import Lease, agent_lease_name
 from vmferry_lab.controlplane.control_plane import OPERATOR
@@ -117,6 +118,23 @@ async def test_the_operator_reads_when_it_was_renewed_by_the_api_server_s_clock(
     async with asyncio.timeout(30):  # the API server's times are whole seconds
         while (await facts.agent_leases(["node-of-lease"]))["node-of-lease"].renewed <= first.renewed:
             await lease.renew()
+
+
+async def test_whoever_dates_a_lease_ahead_does_not_make_a_node_live_for_ever(operator, agent_of):
+    agent = await agent_of("node-of-lease")
+    name = agent_lease_name("node-of-lease")
+    await Lease(agent, namespace=NAMESPACE, name=name, holder="node-of-lease_boot-1").renew()
+    leases = CoordinationV1Api(agent)
+    found = await leases.read_namespaced_lease(name, NAMESPACE)
+    forged = deepcopy(found.metadata.managed_fields[0])
+    forged.manager, forged.time = "another", datetime(2099, 1, 1, tzinfo=UTC)
+    found.metadata.managed_fields.append(forged)
+    stored = await leases.replace_namespaced_lease(name, NAMESPACE, found)
+    assert forged.time in [each.time for each in stored.metadata.managed_fields]
+    known = (await ClusterFacts(operator, namespace=NAMESPACE).agent_leases(["node-of-lease"]))[
+        "node-of-lease"
+    ]
+    assert abs(datetime.now(UTC) - known.renewed) < timedelta(minutes=5)
 
 
 async def test_of_a_lease_that_there_is_not_nothing_is_known(operator):

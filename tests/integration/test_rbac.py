@@ -91,7 +91,7 @@ def people(control_plane):
         ("view-of-team", "vmmigrations", NAMESPACED),
         ("edit-of-team", "vmmigrations", NAMESPACED),  # a migration may be of any VM
         ("admin-of-team", "vmmigrations", NAMESPACED),
-        ("vmferry-edit-of-team", "vmmigrations", WRITES),
+        ("vmferry-edit-of-team", "vmmigrations", NAMESPACED | WRITES),
         ("vmferry-view", "vmmigrations", NAMESPACED),
         ("vmferry-view", "migrationpolicies", NAMESPACED),
         ("vmferry-admin", "migrationpolicies", NAMESPACED | WRITES),

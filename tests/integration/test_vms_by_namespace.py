@@ -116,8 +116,19 @@ TABLE = [
     ("\\d", "1", False),
     ("", "db-1", False),
     (" , ,", "db-1", False),
-    ("7a6f0c44-*", "7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", True),
     ("db-*", "7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", False),
+    ("db*", "dbcafe00-0f1d-4d5b-9d7e-1b2c3d4e5f60", False),
+    ("DB*", "DBCAFE00-0F1D-4D5B-9D7E-1B2C3D4E5F60", False),
+    ("db-*", "db-cafe000f1d4d5b9d7e1b2c3d4e5f60", False),
+    ("db *", "db cafe000f1d4d5b9d7e1b2c3d4e5f60", False),
+    ("-*", "-dbcafe00-0f1d-4d5b-9d7e-1b2c3d4e5f60", False),
+    ("*0", "dbcafe000f1d4d5b9d7e1b2c3d4e5f60", False),
+    ("?*", "dbcafe00-0f1d-4d5b-9d7e-1b2c3d4e5f60", False),
+    ("7a6f0c44-*", "7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", False),
+    ("7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", "7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", True),
+    ("7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", "7a6f0c440f1d4d5b9d7e1b2c3d4e5f60", False),
+    ("*", "7a6f0c44-0f1d-4d5b-9d7e-1b2c3d4e5f60", True),
+    ("db-*", "db-cafe000f1d4d5b9d7e1b2c3d4e5f6", True),
     ("Größe ?", "Größe 1", True),
     ("DB-*", "db-1", False),
 ]
@@ -130,6 +141,22 @@ def test_a_pattern_names_what_it_says(refusal, named, number):
     named(f"{text}, {mark}")
     said = refusal(vm, mark=mark)
     assert (said == "") is may, said
+
+
+def test_of_a_uuid_it_is_said_that_it_must_be_named_whole(refusal, named):
+    named("db*, of-uuids")
+    assert "names only db*, of-uuids, and a UUID must be named whole; who" in refusal(
+        "dbcafe00-0f1d-4d5b-9d7e-1b2c3d4e5f60", mark="of-uuids"
+    )
+
+
+def test_an_annotation_of_any_length_and_of_several_lines_counts_and_the_refusal_stays_readable(
+    refusal, named
+):
+    many = [f"a-vm-of-this-team-{number:05d}" for number in range(5000)]
+    named(",\n".join([*many, "one\nother", "of-many"]))
+    assert "namespace team may not move the VM db-1: " in refusal("db-1", mark="of-many")
+    assert refusal(many[-1]) == ""
 
 
 def test_any_pattern_means_what_a_shell_s_does_but_for_brackets(refusal, named):

@@ -1,6 +1,8 @@
 """What is read from and written to the API server."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from kubernetes.client import CoreV1Api, CustomObjectsApi, VersionApi
@@ -212,6 +214,15 @@ class Cluster:
         """The API server's, such as v1.34.2."""
         with asking("the API server"):
             return str(self._version.get_code(_request_timeout=TIMEOUT).git_version)
+
+    def now(self) -> datetime:
+        """The time by the API server's clock, to the second; by this machine's where the server does not tell."""
+        with asking("the API server"):
+            _, _, headers = self._version.get_code_with_http_info(_request_timeout=TIMEOUT)
+        try:
+            return parsedate_to_datetime(headers["Date"]).astimezone()
+        except (KeyError, ValueError):
+            return datetime.now().astimezone()
 
     def crds(self) -> list[Raw]:
         """All CustomResourceDefinitions."""

@@ -61,7 +61,7 @@ def doctor_command(
     What the hosts can do is what they have told in migrations; a host that none has concerned yet is not known.
     """
     cluster = Cluster(connect(access))
-    findings = list(_examine(cluster, system_namespace, datetime.now().astimezone()))
+    findings = list(_examine(cluster, system_namespace, cluster.now()))
     if output is not None:
         show_document([asdict(each) | {"level": str(each.level)} for each in findings], output)
     else:
@@ -92,7 +92,7 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
     yield server(cluster.version())
     yield from _certificates(cluster, now)
     yield from _asked("CRDs", lambda: crds(cluster.crds()))
-    yield from _asked("admission", lambda: [admission(*cluster.admission())])
+    yield from _asked("admission", lambda: [admission(*cluster.admission(), system_namespace)])
     found: list[MigrationPolicy] = []
     migrations: list[VMMigration] = []
     troubled = [

@@ -1,7 +1,7 @@
 """`kubectl vmferry uninstall`: remove all migrations and policies, and the API, so that nothing is stuck."""
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import click
 
@@ -101,11 +101,11 @@ class _Installed:
         self._raws: dict[str, Raw] = {}
         self.migrations: list[VMMigration] = []
         self.alive = Living(operator=False, nodes=frozenset())
-        self.now = datetime.now().astimezone()
+        self.now = cluster.now()
 
     def look(self) -> list[VMMigration]:
         """The migrations that there are now."""
-        self.now = datetime.now().astimezone()
+        self.now = self._cluster.now()
         self.alive = living(self._cluster.leases(self._system_namespace), self.now)
         try:
             raws = self._cluster.migrations(everywhere=True)

@@ -1,4 +1,8 @@
-"""Whether the operator and the agents live."""
+"""Whether the operator and the agents live.
+
+Ages are by the API server's clock alone: it is given the time by that, and tells when a Lease was written last. So
+neither the user's clock counts nor a node's, whose renewTime is shown nowhere.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,6 +12,7 @@ from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, ok
 from kubectl_vmferry.views.figures import span
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
+from vmferry_operator.decisions.silence import last_written
 
 AGENT, OPERATOR = "vmferry-agent-", "vmferry-operator"
 """What their Leases are called: an agent's has its node behind it."""
@@ -61,7 +66,11 @@ def lives(lease: Lease, now: datetime) -> bool:
 
 def _age(lease: Lease, now: datetime) -> timedelta | None:
     renewed = lease["spec"].get("renewTime")
-    return None if renewed is None else now - datetime.fromisoformat(renewed)
+    if renewed is None:
+        return None
+    times = [each["time"] for each in lease["metadata"].get("managedFields") or () if "time" in each]
+    written = last_written(map(datetime.fromisoformat, times), now=now)
+    return now - (written or datetime.fromisoformat(renewed))
 
 
 def _lasts(lease: Lease) -> timedelta:

@@ -24,7 +24,7 @@ from vmferry_agent.hypervisor.libvirt_errors import translated, translated_resum
 from vmferry_agent.hypervisor.libvirt_jobs import measured, milliseconds, outgoing, sampled_of
 from vmferry_agent.hypervisor.libvirt_measuring import timed
 from vmferry_agent.hypervisor.libvirt_options import cache_size
-from vmferry_agent.hypervisor.libvirt_requests import flags_of, mebi, parameters_of, refuse_readable
+from vmferry_agent.hypervisor.libvirt_requests import flags_of, mebi, parameters_of, refuse_addresses
 from vmferry_agent.hypervisor.libvirt_suitability import cpu_refused, disk_found, machine_refused
 from vmferry_agent.hypervisor.port import (
     CompletedJob,
@@ -144,13 +144,14 @@ class LibvirtHypervisor(Hypervisor):
 
     @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
-        refuse_readable(request)
+        refuse_addresses(request)
         with self._arrival:
             self._completed.pop(uuid, None)
         await self._call("migrateToURI3", partial(self._migrate, uuid, request), deadline=None)
 
     @override
     async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
+        refuse_addresses(request)
         flags = libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME
         resume = partial(self._migrate, uuid, request, flags=flags)
         await self._call("migrateToURI3", resume, deadline=None, translate=translated_resumption)

@@ -6,21 +6,24 @@ from vmferry_agent.hypervisor.libvirt_options import option_flags, option_parame
 from vmferry_agent.hypervisor.port import HypervisorError, StartRequest
 from vmferry_api.migrations import Storage
 from vmferry_api.policies import Encryption
-from vmferry_api.transports import why_readable
+from vmferry_api.transports import why_readable, why_refused
 
 _MEBI = 2**20
 _UNLIMITED_MEBI = 2**63 // _MEBI - 1
 """libvirt's own value for no cap (QEMU_DOMAIN_MIG_BANDWIDTH_MAX), in MiB/s."""
 
 
-def refuse_readable(request: StartRequest) -> None:
-    """Start nothing that is to be encrypted by addresses that leave part of it readable.
+def refuse_addresses(request: StartRequest) -> None:
+    """Connect by no address that is none, and what is to be encrypted by none that leaves part of it readable.
 
-    The operator does not order it; but a start goes by what the target's agent tells at that moment.
+    The operator does not order that; but a start goes by what the target's agent tells at that moment.
 
     Raises:
-        HypervisorError: It is to be encrypted, and would not be.
+        HypervisorError: It would do something else than to connect, or be readable where it must not be.
     """
+    refused = why_refused(request.connect_uri)
+    if refused is not None:
+        raise HypervisorError(refused)
     if request.options.encryption != Encryption.REQUIRED:
         return
     readable = why_readable(connect_uri=request.connect_uri, migration_uri=request.migration_uri)

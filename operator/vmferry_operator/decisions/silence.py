@@ -7,7 +7,7 @@ has nothing to report, its Lease tells; its time is taken from there, too. Nothi
 told, so that somebody looks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +23,19 @@ LOOK_AT_LEASES = timedelta(seconds=10)
 """Between two looks at the Leases of agents that something depends on; so often they are renewed."""
 KEPT = timedelta(seconds=20)
 """A Lease that was renewed so lately shows that its agent runs: an answer may be some seconds old."""
+_AHEAD = timedelta(minutes=1)
+"""By more than this no clock is ahead of the one that judges."""
+
+
+def last_written(times: Iterable[datetime], *, now: datetime) -> datetime | None:
+    """When an object was written last; None: that is not told.
+
+    Args:
+        times: Those in its metadata.managedFields. The API server sets the writer's own, but takes any that it
+            adds in another's name, so that one that is yet to come counts for nothing.
+        now: The time.
+    """
+    return max((each for each in times if each - now <= _AHEAD), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

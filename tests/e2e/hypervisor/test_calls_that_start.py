@@ -30,7 +30,12 @@ REFUSED = {
     "target is no libvirt": (
         {"connect_uri": "nix://"},
         HypervisorError,
-        r"Attempt to migrate guest to the same host \(libvirt error 8\)",
+        r"nix:// is no address of a QEMU host's daemon",
+    ),
+    "target is a program of this host": (
+        {"connect_uri": "qemu+ssh://b/system?command=/bin/true"},
+        HypervisorError,
+        r"names a program that the source's daemon would run",
     ),
     "port that QEMU may not take": (
         {"migration_uri": "tcp://127.0.0.1:1"},

@@ -144,6 +144,7 @@ BAD = {
         "tcp://10.0.0.7": "must be one of",
         "qemu+tls://node-a": "must be one of",
         "qemu+tls://node-a:port/system": "Port",
+        "qemu+ssh://node-a/system?command=/opt/ssh": "a program that the source's daemon would run",
     },
     migration_uri: {
         "10.0.0.7": "must be tcp://HOST",

@@ -4,7 +4,7 @@ import libvirt
 import pytest
 
 from vmferry_agent.hypervisor.libvirt_options import cache_size
-from vmferry_agent.hypervisor.libvirt_requests import flags_of, parameters_of, refuse_readable
+from vmferry_agent.hypervisor.libvirt_requests import flags_of, parameters_of, refuse_addresses
 from vmferry_agent.hypervisor.port import HypervisorError, StartRequest
 from vmferry_api.migrations import Storage
 from vmferry_api.policies import Encryption, StartOptions
@@ -42,10 +42,15 @@ def test_each_flag_of_a_start_is_one_that_was_asked_for(given, flags):
     "given", [{"connect_uri": "qemu+tcp://b/system"}, {"migration_uri": "rdma://b:49152"}], ids=str
 )
 def test_what_must_be_encrypted_starts_by_no_address_that_leaves_it_readable(given):
-    refuse_readable(StartRequest(**{**PLAIN, "options": ENCRYPTED}))
-    refuse_readable(StartRequest(**{**PLAIN, **given}))
+    refuse_addresses(StartRequest(**{**PLAIN, "options": ENCRYPTED}))
+    refuse_addresses(StartRequest(**{**PLAIN, **given}))
     with pytest.raises(HypervisorError, match="encryption is Required, but"):
-        refuse_readable(StartRequest(**{**PLAIN, **given, "options": ENCRYPTED}))
+        refuse_addresses(StartRequest(**{**PLAIN, **given, "options": ENCRYPTED}))
+
+
+def test_nothing_starts_by_what_is_no_address_of_a_daemon_encrypted_or_not():
+    with pytest.raises(HypervisorError, match="no address of a QEMU host's daemon"):
+        refuse_addresses(StartRequest(**{**PLAIN, "connect_uri": "qemu+ext:///system?command=/tmp/x"}))
 
 
 @pytest.mark.parametrize("storage", list(Storage))

@@ -111,6 +111,23 @@ def test_agents_live_as_their_leases_say():
     ]
 
 
+def test_of_a_lease_s_age_the_api_server_tells_whatever_clock_its_holder_has():
+    ahead, behind = lease("vmferry-agent-a", 600), lease("vmferry-agent-b", -600)
+    ahead["metadata"]["managedFields"] = [
+        {"manager": "x", "time": told(-60)},
+        {"manager": "y"},
+        {"manager": "forged", "time": told(10**9)},
+    ]
+    behind["metadata"]["managedFields"] = [
+        {"manager": "x", "time": told(25)},
+        {"manager": "y", "time": told(0)},
+    ]
+    assert shown(agents([ahead, behind], [], [], at(30))) == [
+        ("error", "agent of a", "has not renewed its Lease for 1 m 30 s"),
+        ("ok", "agent of b", "lives (renewed its Lease 5 s ago)"),
+    ]
+
+
 def test_no_agent_at_all_is_an_error():
     assert [each.level for each in agents([], [], [], at(30))] == [Level.ERROR]
 
@@ -267,11 +284,12 @@ def bindings(*names, **spec):
     return [{"spec": {"policyName": each, "validationActions": ["Deny"], **spec}} for each in names]
 
 
-POLICIES_OF_ADMISSION = [{"metadata": {"name": each}} for each in NAMES]
+ACCOUNT = {"expression": "request.userInfo.username == 'system:serviceaccount:vmferry-system:vmferry-agent'"}
+POLICIES_OF_ADMISSION = [{"metadata": {"name": each}, "spec": {"validations": [ACCOUNT]}} for each in NAMES]
 
 
 def test_admission_is_in_force_where_all_policies_are_bound():
-    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES))
+    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "vmferry-system")
     assert (found.level, found.message) == (
         Level.OK,
         "4 policies hold operator and agents to what is theirs",
@@ -289,10 +307,18 @@ def test_admission_is_in_force_where_all_policies_are_bound():
     ids=["not there", "not bound", "only a warning", "not everywhere"],
 )
 def test_a_policy_that_is_not_in_force_is_named(there, bound):
-    found = admission(there, bound)
+    found = admission(there, bound, "vmferry-system")
     assert (found.level, found.message) == (
         Level.WARNING,
         f"not in force: {NAMES[0]}; an agent's token may write what belongs to others",
+    )
+
+
+def test_admission_for_the_accounts_of_another_namespace_is_an_error():
+    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "moved")
+    assert (found.level, found.message) == (
+        Level.ERROR,
+        "is for the accounts in namespace vmferry-system, not in moved: all that those in moved write is refused",
     )
 
 
@@ -307,6 +333,9 @@ class ClusterOfOneNamespace:
 
     def version(self):
         return "v1.34.2"
+
+    def now(self):
+        return at(30)
 
     def migrations(self, *, everywhere=False):
         if everywhere:
