@@ -14,7 +14,7 @@ test: setup  ## unit, integration (real API server), e2e (real API server, libvi
 
 cluster-test: setup  ## what is shipped, on a real cluster of two nodes (root): images, manifests, pods; says why where there can be none
 	@$(BIN)/vmferry-lab cluster possible; case $$? in \
-	  0) $(MAKE) images && $(BIN)/vmferry-lab cluster binaries && $(BIN)/python -m pytest tests/cluster ;; \
+	  0) $(BIN)/python -m vmferry_lab.images && $(BIN)/vmferry-lab cluster binaries && $(BIN)/python -m pytest tests/cluster ;; \
 	  3) echo "make cluster-test: nothing was tested, for this reason" ;; \
 	  *) exit 1 ;; \
 	esac

@@ -2,6 +2,9 @@
 
 import json
 
+from asked_migration import reason
+
+from vmferry_api.conditions import ConditionType
 from vmferry_api.migrations import AttemptOutcome, Phase
 from vmferry_lab.until import until
 
@@ -66,5 +69,23 @@ def test_a_link_that_becomes_slow_slows_the_migration_and_does_not_end_it(hurt_c
         ),
     )
     target.unshape()
+    moving.gets_on()
+    moving.arrives_in_one_attempt()
+
+
+def test_a_source_that_is_cut_off_from_the_api_server_is_told_and_its_migration_goes_on(
+    hurt_cluster, lab, under_way
+):
+    moving = under_way()
+    source = lab.node("node-a")
+    source.cut_control_link()
+    until("node-a to be not ready", lambda: readiness(hurt_cluster, "node-a") == "Unknown", timeout=60)
+    moving.wait(
+        "the agent's silence to be told by an operator on the other node",
+        lambda each: reason(each, ConditionType.RECONCILING) == "AgentSilent",
+        timeout=120,
+    )
+    source.heal_control_link()
+    until("node-a to be ready", lambda: readiness(hurt_cluster, "node-a") == "True", timeout=60)
     moving.gets_on()
     moving.arrives_in_one_attempt()
