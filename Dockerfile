@@ -7,6 +7,7 @@ RUN apt-get update \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/* /var/lib/dpkg/*-old \
  && find /usr -name __pycache__ -prune -exec rm -rf {} + \
+ && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
  && PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.13
 # 65534, nobody: the one user beside root that each host knows, and libvirt refuses whom its host does not know
 ENV PYTHONDONTWRITEBYTECODE=1 PATH=/opt/vmferry/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

@@ -5,12 +5,15 @@ thread; in a thread of its own it does neither, and may be started anew when it 
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +80,8 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._spread = spread
         self._streams = False
+        self._stop_kopf: Callable[[], object] = bool  # nothing runs yet
+        self._lists = False  # ask for what there is by a list, since the API server does not stream it
         self.streams_begun = 0
         """How often the API server has begun to stream; each time, it tells first of all that there is."""
         self.heard_at: datetime | None = None
@@ -95,6 +100,8 @@ class Watch:
     def end(self) -> None:
         """End it without waiting: whoever is about to leave need not see kopf close its connections."""
         self._stop.set()
+        with contextlib.suppress(RuntimeError):  # it has just ended by itself: its loop is closed
+            self._stop_kopf()
 
     async def stop(self) -> None:
         """End, waiting a few seconds for kopf to close its connections."""
@@ -131,12 +138,17 @@ class Watch:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._seen, event["type"], event["object"])
 
+        # Not the threading.Event: kopf waits for such a one in a thread, without which this loop could not end.
+        stop = asyncio.Event()
+        self._stop_kopf = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
+        if self._stop.is_set():
+            return
         await kopf.operator(
             registry=registry,
             settings=self._settings(),
             standalone=True,
             clusterwide=True,
-            stop_flag=self._stop,
+            stop_flag=stop,
         )
 
     def _new_login(self) -> Callable[..., Any]:
@@ -179,10 +191,18 @@ class Watch:
     async def _answered(
         self, _session: aiohttp.ClientSession, _context: SimpleNamespace, asked: aiohttp.TraceRequestEndParams
     ) -> None:
-        if _is_watch(asked) and asked.response.ok:
+        if not _is_watch(asked):
+            return
+        if asked.response.ok:
             self._streams = True
             self.streams_begun += 1
             self.heard_at = datetime.now(UTC)
+        elif asked.response.status == HTTPStatus.UNPROCESSABLE_ENTITY and not self._lists:
+            # Kubernetes 1.31 and 1.33 have the feature WatchList off; kopf ends by this answer, and is begun again
+            self._lists = True
+            _logger.info(
+                "the watch of %s: the API server does not stream what there is; lists it", self.plural
+            )
 
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()
@@ -191,7 +211,7 @@ class Watch:
         settings.persistence.diffbase_storage = _NoDifferences()
         settings.networking.error_backoffs = Backoff()
         settings.networking.request_timeout = 30
-        settings.watching.initial_streaming = True
+        settings.watching.initial_streaming = not self._lists
         if self._field_selector:
             settings.watching.field_selectors[GROUP, VERSION, self.plural] = self._field_selector
         return settings

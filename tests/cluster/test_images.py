@@ -102,7 +102,8 @@ def test_nothing_in_it_is_writable_for_its_user_or_gives_it_more_rights(image):
         for path, each in image.entries.items()
         if each.kind in ("file", "directory") and each.mode & 0o002 and not each.mode & 0o1000
     ]
-    assert (own, anyone) == ([], [])
+    as_another = [path for path, each in image.entries.items() if each.kind == "file" and each.mode & 0o6000]
+    assert (own, anyone, as_another) == ([], [], [])
 
 
 def test_no_compiler_and_no_installer_are_left(image):

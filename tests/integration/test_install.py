@@ -53,28 +53,47 @@ def remove(kubectl):
 
 
 def test_the_commands_of_the_page_do_what_it_says(kubectl, shell):
-    by_kustomize, *by_helm = BLOCKS
-    assert len(by_helm) == 2
+    by_kustomize, by_helm, _, removing = BLOCKS
     typed(shell, by_kustomize)
     remove(kubectl)
-    for block in by_helm:
+    for block in (by_helm, removing):
         typed(shell, block)
     assert "vmmigrations.vmferry.io" in kubectl.run("get", "crd", "-o", "name")
     kubectl.run("delete", "namespace", "vmferry-system")
 
 
 def test_helm_takes_over_what_kustomize_has_installed_and_gives_it_back(kubectl, shell):
-    kubectl.run("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests" / "base"))
-    before = kubectl.get("deployment", "vmferry-operator", namespace="vmferry-system")["metadata"]["uid"]
-    code, said = shell.run(
-        "helm install vmferry manifests/chart -n vmferry-system --take-ownership --force-conflicts"
-    )
+    overlay = str(ROOT / "manifests" / "overlays" / "ha")
+    kubectl.run("apply", "--server-side", "--force-conflicts", "-k", overlay)
+    before = operator(kubectl)["metadata"]["uid"]
+    _, _, taking_over, _ = BLOCKS
+    typed(shell, taking_over)
+    upgrade = "helm upgrade vmferry manifests/chart -n vmferry-system --reset-then-reuse-values"
+    code, said = shell.run(f"{upgrade} --set operator.replicas=3")
     assert code == 0, said
-    kept = kubectl.get("deployment", "vmferry-operator", namespace="vmferry-system")
+    kept = operator(kubectl)
     assert kept["metadata"]["uid"] == before
     assert kept["metadata"]["annotations"]["meta.helm.sh/release-name"] == "vmferry"
+    assert kept["spec"]["replicas"] == 3
+    spread = kept["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [each["whenUnsatisfiable"] for each in spread] == ["ScheduleAnyway"]  # nothing of the overlay's
+    labels = kubectl.get("namespace", "vmferry-system")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
     assert shell.run("helm uninstall vmferry -n vmferry-system")[0] == 0
     remove(kubectl)
+
+
+def test_helm_comes_back_under_another_name_to_the_kinds_that_it_left(kubectl, shell):
+    for name, more in (("first", ""), ("second", " --take-ownership")):
+        code, said = shell.run(f"helm install {name} manifests/chart -n {name} --create-namespace{more}")
+        assert code == 0, said
+        assert shell.run(f"helm uninstall {name} -n {name}")[0] == 0
+        kubectl.run("delete", "namespace", name)
+    remove(kubectl)
+
+
+def operator(kubectl):
+    return kubectl.get("deployment", "vmferry-operator", namespace="vmferry-system")
 
 
 def typed(shell, block):

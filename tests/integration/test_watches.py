@@ -1,6 +1,7 @@
 """A watch of a real API server tells whether it works."""
 
 import asyncio
+import json
 import signal
 
 import kopf
@@ -84,6 +85,38 @@ async def test_after_the_api_server_was_away_it_listens_again(watching, tmp_path
         assert watch.lives
     finally:
         lab.down()
+
+
+async def test_an_api_server_that_does_not_stream_what_there_is_is_asked_for_a_list(watching, tmp_path):
+    """As Kubernetes 1.31 and 1.33 are by default."""
+    lab = Lab(tmp_path / "older")
+    try:
+        lab.up_control_plane(say=lambda _: None)
+        lab.kubectl.apply(migration("before"))
+        older(lab)
+        watch, seen = watching(lab.control_plane, "node-seen")
+        await true("a stream", lambda: watch.streams_begun == 1)
+        await true("what there was", lambda: seen == ["before"])
+        lab.kubectl.apply(migration("after"))
+        await true("what came", lambda: seen == ["before", "after"])
+    finally:
+        lab.down()
+
+
+def migration(name):
+    spec = {"vm": "db-1", "sourceNode": "node-seen", "targetNode": "node-b"}
+    kind = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "VMMigration"}
+    return {**kind, "metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def older(lab):
+    """Start the API server anew, without the feature."""
+    record = lab.directory / "control-plane.json"
+    described = json.loads(record.read_text())
+    described["commands"][APISERVER].append("--feature-gates=WatchList=false")
+    record.write_text(json.dumps(described))
+    lab.control_plane.stop([APISERVER])
+    lab.control_plane.start_missing()
 
 
 async def test_credentials_that_are_not_taken_are_not_tried_in_a_hurry(watching, control_plane, monkeypatch):

@@ -240,6 +240,14 @@ class Cluster:
             )
         return policies, bindings
 
+    def pods(self, namespace: str, selector: str) -> list[Raw]:
+        """The Pods of a namespace that have these labels."""
+        with asking(f"Pods in namespace {namespace}"):
+            found = self._core.list_namespaced_pod(
+                namespace, label_selector=selector, _request_timeout=TIMEOUT
+            )
+        return _items(self._core.api_client.sanitize_for_serialization(found))
+
     def leases(self, namespace: str) -> list[Raw]:
         """All Leases of a namespace."""
         kind = {"group": "coordination.k8s.io", "version": "v1", "plural": "leases", "namespace": namespace}

@@ -18,6 +18,7 @@ from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, warning
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
+from kubectl_vmferry.diagnosis.pods import SELECTOR, pods
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
 from kubectl_vmferry.failures import NEGATIVE, Failure, NotFoundFailure, UnreachableFailure
@@ -48,7 +49,7 @@ Exit codes:
     metavar="NAME",
     default="vmferry-system",
     show_default=True,
-    help="Where vmferry's Leases are.",
+    help="Where vmferry's Leases and Pods are.",
 )
 @cluster_options()
 @output_option("json", "yaml")
@@ -101,6 +102,7 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
     ]
     yield from troubled
     yield from _processes(cluster, system_namespace, found, migrations, now)
+    yield from _asked("pods", lambda: pods(cluster.pods(system_namespace, SELECTOR), now))
     if not any(each.subject == "policies" for each in troubled):
         yield from policies(found)
     yield from hosts(migrations, found)

@@ -51,7 +51,11 @@ def agents(
             "other Nodes", f"{', '.join(without[:_SHOWN])}{more} have no agent: no VM can come or go there"
         )
     if not known and not needed:
-        yield error("agents", "no node has one", "start them (docs/agent.md)")
+        yield error(
+            "agents",
+            "no node has one",
+            "give the hosts the label vmferry.io/libvirt-host=true, or start them by hand (docs/install.md)",
+        )
 
 
 def _of(leases: Sequence[Lease], prefix: str) -> list[Lease]:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from vmferry_lab.errors import LabError
@@ -41,20 +42,45 @@ def stamped(manifests: str, version: str) -> str:
     return _IMAGE.sub(rf"\g<1>:{version}", manifests)
 
 
+def kustomizations(checkout: Path, source: Source, output: Path) -> None:
+    """All that can be put together by kustomize: CRDs, base, overlays, components, examples, presets."""
+    manifests = checkout / "manifests"
+    found = [*(checkout / "crds").glob("*.yaml"), *(each for each in manifests.rglob("*") if each.is_file())]
+    files = {
+        f"vmferry-{source.version}/{path.relative_to(checkout)}": path
+        for path in found
+        if manifests / "chart" not in path.parents and path.suffix not in (".py", ".pyc")
+    }
+    contents = {name: _content(path, source.version) for name, path in files.items()}
+    programs = {name for name, path in files.items() if path.stat().st_mode & 0o100}
+    archive = output / f"vmferry-{source.version}-manifests.tar.gz"
+    archive.write_bytes(_packed(contents, programs, source.epoch))
+
+
+def _content(path: Path, version: str) -> bytes:
+    return stamped(path.read_text(), version).encode()
+
+
 def chart(checkout: Path, source: Source, output: Path) -> None:
     """The Helm chart as `helm package` names it; that would put the time into it."""
     root = checkout / "manifests" / "chart"
+    found = [each for each in root.rglob("*") if each.is_file()]
+    contents = {f"vmferry/{path.relative_to(root)}": path.read_bytes() for path in found}
+    about = contents["vmferry/Chart.yaml"].decode()
+    contents["vmferry/Chart.yaml"] = _CHART_VERSION.sub(rf"\g<1>: {source.version}", about).encode()
+    archive = output / f"vmferry-{source.version}.tgz"
+    archive.write_bytes(_packed(contents, set(), source.epoch))
+
+
+def _packed(contents: Mapping[str, bytes], programs: Set[str], epoch: int) -> bytes:
+    """A compressed tar of files by name, those that are programs with the right to be run."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for path in sorted(each for each in root.rglob("*") if each.is_file()):
-            content = path.read_bytes()
-            if path == root / "Chart.yaml":
-                content = _CHART_VERSION.sub(rf"\g<1>: {source.version}", content.decode()).encode()
-            entry = tarfile.TarInfo(f"vmferry/{path.relative_to(root)}")
-            entry.size, entry.mode, entry.mtime = len(content), 0o644, source.epoch
+        for name, content in sorted(contents.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(content), 0o755 if name in programs else 0o644, epoch
             tar.addfile(entry, io.BytesIO(content))
-    compressed = gzip.compress(packed.getvalue(), mtime=source.epoch)
-    (output / f"vmferry-{source.version}.tgz").write_bytes(compressed)
+    return gzip.compress(packed.getvalue(), mtime=epoch)
 
 
 def sboms(images: list[Path], source: Source, output: Path) -> None:

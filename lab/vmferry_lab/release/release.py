@@ -31,6 +31,7 @@ def release(checkout: Path, images: list[Path]) -> Path:
     work.mkdir(parents=True)
     artifacts.wheel(checkout, source, work)
     artifacts.chart(checkout, source, work)
+    artifacts.kustomizations(checkout, source, work)
     artifacts.bundles(checkout, source, work)
     artifacts.sboms(images, source, work)
     artifacts.changelog(checkout, work)

@@ -16,6 +16,7 @@ from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
+from kubectl_vmferry.diagnosis.pods import pods
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
 from kubectl_vmferry.failures import Failure, NotFoundFailure
@@ -169,6 +170,91 @@ def test_of_an_operator_without_a_lease_it_is_not_known_whether_it_runs(there):
 def test_what_is_too_new_to_have_been_looked_at_is_told():
     found = operator([lease("vmferry-operator", 0)], [], [migration(), running()], at(5))
     assert (found.level, "has not yet looked at 1 of 2 objects" in found.message) == (Level.OK, True), found
+
+
+def pod(component, *, ready=False, node="node-a", since=0, **more):
+    conditions = [{"type": "Ready", "status": str(ready), "lastTransitionTime": at(since).isoformat()}]
+    status = {"phase": "Running", "conditions": conditions + more.pop("conditions", []), **more}
+    labels = {"app.kubernetes.io/component": component}
+    created = at(0).isoformat()
+    return {
+        "metadata": {
+            "name": f"vmferry-{component}-1",
+            "namespace": "vmferry-system",
+            "labels": labels,
+            "creationTimestamp": created,
+        },
+        "spec": {"nodeName": node} if node else {},
+        "status": status,
+    }
+
+
+NO_IMAGE = [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]
+NO_NODE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]
+CREATED = {"metadata": {**pod("agent")["metadata"]}, "spec": {}, "status": {"phase": "Pending"}}
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], []),
+        ([pod("agent", ready=True), pod("operator", ready=True)], [("ok", "2, all ready", "")]),
+        (
+            [pod("agent", ready=True), pod("agent", since=10)],
+            [
+                (
+                    "error",
+                    "vmferry-agent-1 on node-a is not ready for 50 s",
+                    "kubectl logs -n vmferry-system vmferry-agent-1",
+                )
+            ],
+        ),
+        ([pod("agent", since=40)], [("note", "vmferry-agent-1 on node-a is not ready for 20 s", "")]),
+        (
+            [pod("operator", since=55, containerStatuses=NO_IMAGE)],
+            [
+                (
+                    "warning",
+                    "vmferry-operator-1 on node-a is not ready for 5 s: ErrImagePull: no such host",
+                    "kubectl describe pod -n vmferry-system vmferry-operator-1",
+                )
+            ],
+        ),
+        (
+            [pod("operator", node=None, phase="Pending", conditions=NO_NODE)],
+            [
+                (
+                    "warning",
+                    "vmferry-operator-1 is not ready for 1 m: Unschedulable: 0/2 nodes",
+                    "kubectl describe pod -n vmferry-system vmferry-operator-1",
+                )
+            ],
+        ),
+        (
+            [CREATED],
+            [
+                (
+                    "error",
+                    "vmferry-agent-1 is not ready for 1 m",
+                    "kubectl logs -n vmferry-system vmferry-agent-1",
+                )
+            ],
+        ),
+        ([pod("operator", phase="Failed"), pod("operator", ready=True)], [("ok", "1, all ready", "")]),
+    ],
+    ids=[
+        "none: they run as processes",
+        "all are ready",
+        "an agent does not get on",
+        "an agent that has just started",
+        "no image",
+        "no node",
+        "what no scheduler has seen",
+        "one that has ended",
+    ],
+)
+def test_pods_are_ready_or_say_why_not(found, told):
+    assert [(str(each.level), each.message, each.cure) for each in pods(found, at(60))] == told
 
 
 HOST = {"ready": True, "libvirtVersion": "9.0.0", "qemuVersion": "7.2.0", "features": []}
@@ -367,7 +453,7 @@ def examined(monkeypatch, refusal):
 
 def test_what_may_not_be_read_is_told_and_the_rest_is_looked_at(monkeypatch):
     code, found = examined(monkeypatch, Failure("forbidden"))
-    for subject in ("CRDs", "admission", "policies", "agents"):
+    for subject in ("CRDs", "admission", "policies", "agents", "pods"):
         assert (found[subject]["level"], found[subject]["message"]) == (
             "warning",
             "can't be looked at: forbidden",

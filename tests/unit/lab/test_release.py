@@ -13,6 +13,7 @@ import yaml
 from image_archives import FILES, write_image
 from vmferry_lab.errors import LabError
 from vmferry_lab.images.build import source_of
+from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.release.artifacts import stamped
 from vmferry_lab.release.changelog import trouble
 from vmferry_lab.release.release import release
@@ -23,6 +24,7 @@ NAMES = {
     "SHA256SUMS",
     "vmferry-0.2.0-crds.yaml",
     "vmferry-0.2.0-ha.yaml",
+    "vmferry-0.2.0-manifests.tar.gz",
     "vmferry-0.2.0-monitoring.yaml",
     "vmferry-0.2.0-py3-none-any.whl",
     "vmferry-0.2.0-single.yaml",
@@ -98,6 +100,22 @@ def test_a_bundle_runs_the_version_that_it_is_of(released, overlay):
         for container in each["spec"]["template"]["spec"]["containers"]
     ]
     assert sorted(images) == ["vmferry-agent:0.2.0", "vmferry-operator:0.2.0"]
+
+
+def test_what_it_has_for_kustomize_gives_what_the_checkout_gives(released, tmp_path):
+    with tarfile.open(released / "vmferry-0.2.0-manifests.tar.gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / "vmferry-0.2.0"
+    for each in ("manifests/overlays/ha", "manifests/policies", "manifests/examples/cert-manager"):
+        assert kustomized(unpacked / each) == kustomized(ROOT / each)
+    components = {each.name for each in (ROOT / "manifests" / "components").iterdir()}
+    assert {each.name for each in (unpacked / "manifests" / "components").iterdir()} == components
+    assert not [*unpacked.rglob("*.py"), *unpacked.rglob("chart")]
+
+
+def kustomized(directory):
+    words = [kubectl_path(), "kustomize", directory]
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_another_tag_in_the_manifests_gives_way_to_the_version():

@@ -304,6 +304,9 @@ def test_each_value_has_a_case_here():
         ({"agent": {"image": {"digest": "latest"}}}, "at '/agent/image/digest': 'latest' does not match"),
         ({"agent": {"maxUnavailable": 0}}, "at '/agent/maxUnavailable'"),
         ({"networkPolicy": {"apiServerPorts": []}}, "at '/networkPolicy/apiServerPorts': minItems"),
+        # Helm's way to remove a value, which would let everything out, or run the agents in root's group
+        ({"networkPolicy": {"apiServerPorts": None}}, "missing property 'apiServerPorts'"),
+        ({"agent": {"libvirtGroup": None}}, "at '/agent': missing property 'libvirtGroup'"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(rendered, values, said):
