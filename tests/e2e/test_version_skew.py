@@ -91,7 +91,7 @@ class Versions:
                     timeout=2 * PATIENCE,
                 )
             (process,) = processes.of_component(self.lab.directory, name)
-            assert (str(BEFORE) in process.environ()["PYTHONPATH"]) is old
+            assert (str(BEFORE) in process.environ().get("PYTHONPATH", "")) is old
 
     def _renewed(self) -> str | None:
         """When the operator's Lease was last renewed; None: nobody holds it."""
