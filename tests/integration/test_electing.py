@@ -9,9 +9,10 @@ from kubernetes import client as sync
 from kubernetes import config as sync_config
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
 
 from vmferry_kube.errors import NotLeadingError
-from vmferry_kube.leases import LeaseObject
+from vmferry_kube.leases import OPERATOR_LEASE_NAME, LeaseObject
 from vmferry_lab.controlplane.control_plane import OPERATOR
 from vmferry_lab.until import until
 from vmferry_operator.decisions.election import Timing
@@ -72,9 +73,10 @@ class Operator:
 
 
 @pytest.fixture
-async def operators(connect, request):
-    """Begins operators that elect one of them by a Lease of the test's own."""
-    lease = request.node.name.replace("_", "-")[:200]
+async def operators(connect, leases):
+    """Begins operators that elect one of them, by the Lease that they may write; there is none at first."""
+    lease = OPERATOR_LEASE_NAME
+    _remove(leases, lease)
     begun = []
     async with connect() as connected:
 
@@ -86,6 +88,15 @@ async def operators(connect, request):
         yield begin
         for each in begun:
             await each.stop()
+    _remove(leases, lease)
+
+
+def _remove(leases, name):
+    try:
+        leases.delete_namespaced_lease(name, NAMESPACE)
+    except ApiException as error:
+        if error.status != 404:
+            raise
 
 
 async def wins(operator):
