@@ -31,6 +31,8 @@ _logger = logging.getLogger(__name__)
 
 HEALTHY = 60.0
 """Seconds; a watch that lasted so long had nothing wrong with it, and begins again without a long delay."""
+_CLOSING = 0.1
+"""Seconds for the loop to close the connections that kopf has let go: aiohttp does not wait for TLS to end."""
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
@@ -143,13 +145,16 @@ class Watch:
         self._stop_kopf = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
         if self._stop.is_set():
             return
-        await kopf.operator(
-            registry=registry,
-            settings=self._settings(),
-            standalone=True,
-            clusterwide=True,
-            stop_flag=stop,
-        )
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=self._settings(),
+                standalone=True,
+                clusterwide=True,
+                stop_flag=stop,
+            )
+        finally:
+            await asyncio.sleep(_CLOSING)
 
     def _new_login(self) -> Callable[..., Any]:
         """Make the login of one run of kopf: its sessions tell of each request for a stream."""
