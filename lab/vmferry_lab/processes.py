@@ -107,6 +107,33 @@ def has_ended(process: psutil.Process) -> bool:
         return True
 
 
+def wait_ready(
+    what: str, process: psutil.Process, ready: Callable[[], bool], *, timeout: float, logs: Sequence[Path]
+) -> None:
+    """Wait until a process that was started is ready.
+
+    Args:
+        what: What it is, in words.
+        process: It.
+        ready: Looks whether it is; must not raise.
+        timeout: Seconds.
+        logs: Where it says what is wrong.
+
+    Raises:
+        LabError: It has ended, or does not get ready; with the end of its logs.
+    """
+
+    def failed(said: str) -> LabError:
+        return LabError("\n".join([said, *map(tail, logs)]))
+
+    try:
+        until(what, lambda: has_ended(process) or ready(), timeout=timeout)
+    except TimeoutError as error:
+        raise failed(str(error)) from error
+    if has_ended(process):
+        raise failed(f"{what} has ended at once")
+
+
 def stop(processes: Iterable[psutil.Process], *, how: signal.Signals = signal.SIGTERM) -> None:
     """End them: asked first (or killed at once with SIGKILL), then killed, then waited for.
 

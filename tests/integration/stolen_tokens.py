@@ -174,6 +174,31 @@ def rbac(verb: str, resource: str, group: str, *, where: str = 'in the namespace
 CLUSTER = "at the cluster scope"
 SYSTEM = 'in the namespace "vmferry-system"'
 
+
+def migration_asked_for(holder: str, what: str) -> Try:
+    """A new VMMigration, by one who may ask for none."""
+    spec = {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"}
+    return Try(
+        holder=holder,
+        what=what,
+        method="POST",
+        path=MIGRATIONS,
+        body={"metadata": {"name": "stolen"}, "spec": spec},
+        refused=rbac("create", "vmmigrations", "vmferry.io"),
+    )
+
+
+def policy_edited(holder: str) -> Try:
+    """A MigrationPolicy's spec, by one who may edit none."""
+    return merged(
+        holder,
+        "edit a policy",
+        f"{POLICIES}/balanced",
+        {"spec": {"maxDowntime": "2s"}},
+        refused=rbac("patch", "migrationpolicies", "vmferry.io", where=CLUSTER),
+    )
+
+
 AGENT_TRIES = [
     applied(
         SOURCE,
@@ -363,24 +388,8 @@ AGENT_TRIES = [
         path=f"{MIGRATIONS}/{MIGRATION}",
         refused=rbac("delete", "vmmigrations", "vmferry.io"),
     ),
-    Try(
-        holder=SOURCE,
-        what="ask for a migration",
-        method="POST",
-        path=MIGRATIONS,
-        body={
-            "metadata": {"name": "stolen"},
-            "spec": {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"},
-        },
-        refused=rbac("create", "vmmigrations", "vmferry.io"),
-    ),
-    merged(
-        SOURCE,
-        "edit a policy",
-        f"{POLICIES}/balanced",
-        {"spec": {"maxDowntime": "2s"}},
-        refused=rbac("patch", "migrationpolicies", "vmferry.io", where=CLUSTER),
-    ),
+    migration_asked_for(SOURCE, "ask for a migration"),
+    policy_edited(SOURCE),
     merged(
         SOURCE,
         "write a policy's status",
@@ -660,24 +669,8 @@ OTHER_TRIES = [
         path=f"{MIGRATIONS}/{OVER}",
         refused="vmferry's operator deletes only a VMMigration that is over and has spec.ttlAfterFinished",
     ),
-    Try(
-        holder=OPERATOR_TOKEN,
-        what="ask for a migration",
-        method="POST",
-        path=MIGRATIONS,
-        body={
-            "metadata": {"name": "stolen"},
-            "spec": {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"},
-        },
-        refused=rbac("create", "vmmigrations", "vmferry.io"),
-    ),
-    merged(
-        OPERATOR_TOKEN,
-        "edit a policy",
-        f"{POLICIES}/balanced",
-        {"spec": {"maxDowntime": "2s"}},
-        refused=rbac("patch", "migrationpolicies", "vmferry.io", where=CLUSTER),
-    ),
+    migration_asked_for(OPERATOR_TOKEN, "ask for a migration"),
+    policy_edited(OPERATOR_TOKEN),
     lease(
         OPERATOR_TOKEN,
         "make an agent seem alive",
@@ -725,24 +718,8 @@ OTHER_TRIES = [
         {"status": {"phase": "Failed"}},
         refused=rbac("patch", "vmmigrations/status", "vmferry.io"),
     ),
-    Try(
-        holder=EDITOR,
-        what="ask for a migration, without the role vmferry-edit",
-        method="POST",
-        path=MIGRATIONS,
-        body={
-            "metadata": {"name": "stolen"},
-            "spec": {"vm": "db-1", "sourceNode": "node-a", "targetNode": "node-b"},
-        },
-        refused=rbac("create", "vmmigrations", "vmferry.io"),
-    ),
-    merged(
-        EDITOR,
-        "edit a policy",
-        f"{POLICIES}/balanced",
-        {"spec": {"maxDowntime": "2s"}},
-        refused=rbac("patch", "migrationpolicies", "vmferry.io", where=CLUSTER),
-    ),
+    migration_asked_for(EDITOR, "ask for a migration, without the role vmferry-edit"),
+    policy_edited(EDITOR),
     merged(
         EDITOR,
         "name VMs for its namespace (`vmferry.io/vms`)",

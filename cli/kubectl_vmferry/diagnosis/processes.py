@@ -113,8 +113,8 @@ def operator(
         return note("operator", f"whether it runs is not known: it holds no Lease that can be read; {seen}")
     if not own[0]["spec"].get("holderIdentity"):
         return error("operator", "none leads: its Lease was given back, and no other one has taken it", cure)
-    lives = _alive("operator", own[0], now, cure)
-    return ok("operator", f"{lives.message}, {seen}") if lives.level == Level.OK else lives
+    found = _alive("operator", own[0], now, cure)
+    return ok("operator", f"{found.message}, {seen}") if found.level == Level.OK else found
 
 
 def _unseen(

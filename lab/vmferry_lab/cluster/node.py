@@ -18,11 +18,9 @@ from vmferry_lab.cluster.binaries import ClusterBinaries
 from vmferry_lab.cluster.pods import libvirt_group
 from vmferry_lab.controlplane.commands import SERVICE_ADDRESS
 from vmferry_lab.controlplane.control_plane import ControlPlane, kubelet_user
-from vmferry_lab.errors import LabError
 from vmferry_lab.hosts.commands import run
 from vmferry_lab.hosts.networks import CONTROL
 from vmferry_lab.hosts.node import NodeHost, bind
-from vmferry_lab.until import until
 
 _START_TIMEOUT = 30.0
 _COMMANDS = "commands.json"
@@ -78,7 +76,7 @@ class ClusterNode(NodeHost):
         """
         if self.processes_of(service):
             return
-        commands: dict[str, list[str]] = json.loads((self.directory / _COMMANDS).read_text())
+        commands = self._commands
         log = self.network.lab / "logs" / f"{self.component(service)}.log"
         process = processes.start(
             self.component(service),
@@ -104,9 +102,14 @@ class ClusterNode(NodeHost):
         Raises:
             LabError: It fails.
         """
-        commands: dict[str, list[str]] = json.loads((self.directory / _COMMANDS).read_text())
         address = ["--address", str(node_configuration.SOCKET), "--namespace", "k8s.io"]
-        return run([*self.command(), *commands["ctr"], *address, *words])
+        return run([*self.command(), *self._commands["ctr"], *address, *words])
+
+    @property
+    def _commands(self) -> dict[str, list[str]]:
+        """Each service's, `ctr`, and the PATH of all."""
+        commands: dict[str, list[str]] = json.loads((self.directory / _COMMANDS).read_text())
+        return commands
 
     @override
     def _power_on(self) -> None:
@@ -126,16 +129,8 @@ class ClusterNode(NodeHost):
 
     def _wait_listening(self, process: psutil.Process, log: Path) -> None:
         socket = Path("/proc", str(self.first_process.pid), "root", *node_configuration.SOCKET.parts[1:])
-        try:
-            until(
-                f"containerd of {self.name}",
-                lambda: processes.has_ended(process) or socket.is_socket(),
-                timeout=_START_TIMEOUT,
-            )
-        except TimeoutError as error:
-            raise LabError(f"{error}\n{processes.tail(log)}") from error
-        if processes.has_ended(process):
-            raise LabError(f"containerd of {self.name} has ended at once\n{processes.tail(log)}")
+        name = f"containerd of {self.name}"
+        processes.wait_ready(name, process, socket.is_socket, timeout=_START_TIMEOUT, logs=[log])
 
 
 def prepare(nodes: Sequence[ClusterNode], binaries: ClusterBinaries, authority: Path) -> None:

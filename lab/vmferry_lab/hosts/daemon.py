@@ -11,7 +11,6 @@ import psutil
 
 from vmferry_lab import processes
 from vmferry_lab.errors import LabError
-from vmferry_lab.until import until
 
 READY_TIMEOUT = 30.0
 
@@ -32,16 +31,8 @@ class Daemon:
             LabError: It ends, or does not answer; with the end of its logs.
         """
         libvirt.registerErrorHandler(lambda *_: None, None)
-        try:
-            until(
-                f"libvirtd of {self.host}",
-                lambda: processes.has_ended(process) or self._answers(),
-                timeout=READY_TIMEOUT,
-            )
-        except TimeoutError as error:
-            raise LabError(self._with_logs(str(error))) from error
-        if processes.has_ended(process):
-            raise LabError(self._with_logs(f"libvirtd of {self.host} has ended at once"))
+        name = f"libvirtd of {self.host}"
+        processes.wait_ready(name, process, self._answers, timeout=READY_TIMEOUT, logs=self.logs)
         self._probe_qemu()
 
     def _answers(self) -> bool:
@@ -59,10 +50,7 @@ class Daemon:
             connection.close()
         except libvirt.libvirtError as error:
             said = f"libvirtd of {self.host} can't use QEMU (lab/system-packages installs it): {error}"
-            raise LabError(self._with_logs(said)) from error
-
-    def _with_logs(self, said: str) -> str:
-        return "\n".join([said, *(processes.tail(log) for log in self.logs)])
+            raise LabError("\n".join([said, *map(processes.tail, self.logs)])) from error
 
 
 def libvirtd() -> str:

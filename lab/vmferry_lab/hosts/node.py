@@ -21,7 +21,6 @@ from vmferry_lab.hosts.host import Host, LocalDisks, PostCopy
 from vmferry_lab.hosts.networks import Network, claim_network
 from vmferry_lab.hosts.privileges import post_copy
 from vmferry_lab.hosts.strays import HOST, users_in
-from vmferry_lab.until import until
 
 MOUNT_TIMEOUT = 20.0
 _FIRST_PROCESS = Path(__file__).parent / "node.sh"
@@ -192,13 +191,8 @@ class NodeHost(Faults, Host):
             through=["unshare", *_NAMESPACES],
         )
         ready = _seen_from_here(first, _READY)
-        until(
-            f"the mounts of {self.name}",
-            lambda: processes.has_ended(first) or ready.exists(),
-            timeout=MOUNT_TIMEOUT,
-        )
-        if processes.has_ended(first):
-            raise LabError(f"{self.name} has ended at once\n{processes.tail(self._output(HOST))}")
+        logs = [self._output(HOST)]
+        processes.wait_ready(self.name, first, ready.exists, timeout=MOUNT_TIMEOUT, logs=logs)
         self.network.connect(self.name, first.pid)
         if self.rate is not None:
             self.shape(self.rate)

@@ -53,7 +53,7 @@ def test_other_addresses_are_told_with_the_way_out(connect_uri, migration_uri, r
         "qemu+tls://b/system",
         "qemu+tcp://10.0.0.7:16509/system",
         "qemu+tls://[fd00::7]:16514/system?pkipath=/etc/pki/x",
-        "qemu+ssh://root@b.example/system?keyfile=/root/.ssh/a&no_tty=1",
+        "qemu+ssh://root@b.example/system?keyfile=vmferry&no_tty=1",
         "qemu+libssh2://b/session",
         "qemu://b/system",
         "qemu+unix:///session?socket=/run/x",
