@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,3 +69,17 @@ def asked(log: Path) -> Iterator[Asked]:
     for line in log.read_text().splitlines(keepends=True):
         if line.endswith("\n"):  # the last one may still be written
             yield Asked.read(json.loads(line))
+
+
+def refused(log: Path) -> Counter[Asked]:
+    """What was asked for and no role gives, or was refused although one does; how often, without code and role.
+
+    An API server that has just started does not know the roles yet: what it gives later, it refuses for a moment.
+    """
+    requests = [(replace(each, code=0, role=""), each) for each in asked(log)]
+    given = {request for request, each in requests if each.role and each.code != HTTPStatus.FORBIDDEN}
+    return Counter(
+        request
+        for request, each in requests
+        if each.code == HTTPStatus.FORBIDDEN and (each.role or request not in given)
+    )
