@@ -184,3 +184,26 @@ async def test_a_connection_that_can_t_hear_is_none(monkeypatch):
     connection.get()
     assert len(registered) == 3
     connection.close()
+
+
+def test_an_event_loop_that_fails_again_and_again_is_turned_ever_less_often_until_it_turns_again():
+    """Else it would take a processor for itself, and fill the log."""
+    turns = iter(["fails"] * 10 + ["turns", "fails", "ends"])
+    waited = []
+
+    class EndOfTestError(Exception):
+        pass
+
+    def turn():
+        match next(turns):
+            case "fails":
+                raise libvirt_error(1, 0, "poll: Bad file descriptor")
+            case "ends":
+                raise EndOfTestError
+
+    with pytest.raises(EndOfTestError):
+        libvirt_connection.turn_event_loop(turn, waited.append)
+    failing, anew = waited[:10], waited[10:]
+    assert len(anew) == 1
+    assert max(failing) <= 2.0
+    assert min(failing[6:]) > max(failing[0], anew[0])
