@@ -54,6 +54,9 @@ CALL_DEADLINE = 35.0
 """Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
 _FINDING_OUT = 5.0
 """Seconds for what is only good to know before a start: a host's first answer on its QEMU takes some."""
+_MOST_COMPLETED = 100
+"""Migrations whose figures are kept: those that others start, by virsh say, nobody asks about. Far more than
+libvirt has ports for at a time."""
 _EVENT_DEADLINE = 2.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
 _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
@@ -81,6 +84,7 @@ class LibvirtHypervisor(Hypervisor):
         )
         self._hanging = HangingCalls()
         self._completed: dict[str, CompletedJob] = {}
+        """The latest ones that nobody has asked about yet, in the order in which they completed."""
         self._arrival = threading.Condition()
 
     @override
@@ -336,7 +340,10 @@ class LibvirtHypervisor(Hypervisor):
             transferred=statistics.get("memory_processed"),
         )
         with self._arrival:
+            self._completed.pop(uuid, None)
             self._completed[uuid] = job
+            if len(self._completed) > _MOST_COMPLETED:
+                del self._completed[next(iter(self._completed))]
             self._arrival.notify_all()
 
     def _wait_for_completed(self, uuid: str) -> CompletedJob | None:
