@@ -244,11 +244,11 @@ class Controller:
 
     async def _list_policies(self) -> None:
         items, version = await self._list("migrationpolicies")
-        self._policies.replace(items, version=version)
+        await self._policies.replace(items, version=version)
 
     async def _list_migrations(self) -> None:
         items, version = await self._list("vmmigrations")
-        self._migrations.replace(items, version=version)
+        await self._migrations.replace(items, version=version)
 
     async def _list(self, plural: str) -> tuple[list[dict[str, Any]], int]:
         with asking():

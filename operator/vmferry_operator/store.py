@@ -1,7 +1,8 @@
 """What the operator has last seen of every object."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -11,6 +12,9 @@ from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.keys import ObjectKey
 
 _logger = logging.getLogger(__name__)
+
+_AT_A_TIME = 50
+"""Objects of a list that are read before all else has its turn: some 15 ms. Thousands would hold up the Lease."""
 
 Object = TypeVar("Object", VMMigration, MigrationPolicy)
 
@@ -31,6 +35,9 @@ class Store(Generic[Object]):
         self._objects: dict[ObjectKey, Object] = {}
         self._deleted: dict[ObjectKey, int] = {}
         """The versions at which objects went: a list that was read before must not bring them back."""
+        self._listed = 0
+        """The version of the list that was taken last."""
+        self._replacing = asyncio.Lock()
 
     def get(self, key: ObjectKey) -> Object | None:
         """The object, if there is one."""
@@ -73,24 +80,31 @@ class Store(Generic[Object]):
         if old is not None and _version(old) <= version:
             del self._objects[key]
             self._changed(key, old, None)
-        self._deleted[key] = version
+        self._deleted[key] = max(version, self._deleted.get(key, -1))
 
-    def replace(self, listed: Iterable[Mapping[str, Any]], *, version: int) -> None:
+    async def replace(self, listed: Iterable[Mapping[str, Any]], *, version: int) -> None:
         """Take a full list: what is not in it is gone (a watch does not tell what vanished while it was lost).
 
         Args:
             listed: The objects.
             version: The list's resource version; what the watch has told since counts more than the list.
         """
-        raws = list(listed)
+        async with self._replacing:
+            if version >= self._listed:  # all that an older one could add has gone since
+                await self._replace(list(listed), version)
+
+    async def _replace(self, raws: Sequence[Mapping[str, Any]], version: int) -> None:
         keys = {_key(raw) for raw in raws}
-        for raw in raws:
+        for number, raw in enumerate(raws, start=1):
             self.take(raw)
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
         for key, old in list(self._objects.items()):
             if key not in keys and _version(old) <= version:
                 del self._objects[key]
                 self._changed(key, old, None)
         self._deleted = {key: went for key, went in self._deleted.items() if went > version}
+        self._listed = version
 
 
 def _key(raw: Mapping[str, Any]) -> ObjectKey:
