@@ -360,6 +360,8 @@ def test_a_certificate_warns_before_it_ends():
         ("qemu+tls://node-b/system", ("node-b", 16514)),
         ("qemu+tls://[fd00::1]:99/system", ("fd00::1", 99)),
         ("qemu+tcp://node-b/system", None),
+        ("qemu+tls://node-b:99999/system", None),
+        ("qemu+tls://[zz]/system", None),
     ],
 )
 def test_only_tls_has_certificates(uri, address):
