@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
-_NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_LABEL = "[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+_NAME = rf"{_LABEL}(\.{_LABEL})*\.?"
 """Of a host, or of a user there; what begins with `-` would be an option to ssh."""
 _HOST = rf"({_NAME}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{{0,4}})?"
 _FLAG = "[01]"

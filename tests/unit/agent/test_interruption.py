@@ -214,6 +214,7 @@ class CarefulHypervisor(ScriptedHypervisor):
     [
         "qemu+tls://b:99999/system",
         "qemu+tls://[zz]/system",
+        "qemu+tcp://b..c/system",
         "qemu+ext:///system?command=/tmp/x",
         "qemu+tcp://127.0.0.1:{port}/system?name=test:///default",
     ],
