@@ -23,7 +23,7 @@ def shown_by(host: str, port: int) -> bytes | None:
             context.wrap_socket(plain, server_hostname=host) as encrypted,
         ):
             return encrypted.getpeercert(binary_form=True)
-    except OSError:
+    except (OSError, ValueError):  # of a name that can be none
         return None
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
-from kubectl_vmferry.cluster.certificates import tls_address
+from kubectl_vmferry.cluster.certificates import shown_by, tls_address
 from kubectl_vmferry.commands import doctor
 from kubectl_vmferry.diagnosis.admission import NAMES, admission
 from kubectl_vmferry.diagnosis.api import crds, server
@@ -366,6 +366,11 @@ def test_a_certificate_warns_before_it_ends():
 )
 def test_only_tls_has_certificates(uri, address):
     assert tls_address(uri, scheme="qemu+tls", port=16514) == address
+
+
+@pytest.mark.parametrize("host", ["b..c", "b" * 64])
+def test_a_host_that_can_be_none_shows_none(host):
+    assert shown_by(host, 16514) is None
 
 
 def bindings(*names, **spec):
