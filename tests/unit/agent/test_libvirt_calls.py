@@ -15,10 +15,12 @@ from vmferry_agent.hypervisor.port import (
     HypervisorUnreachable,
     MigrationAborted,
     MigrationRunsAlready,
+    StartRequest,
     StreamHeld,
     TargetHalfLost,
 )
 from vmferry_api.migrations import VMState
+from vmferry_api.policies import StartOptions
 
 ITSELF = "test:///default"
 """libvirt's own test driver, in this process."""
@@ -184,3 +186,23 @@ async def test_a_connection_that_can_t_hear_is_none(monkeypatch):
     connection.get()
     assert len(registered) == 3
     connection.close()
+
+
+REQUEST = StartRequest(
+    connect_uri="qemu+unix:///system?socket=/run/libvirt/libvirt-sock",
+    migration_uri=None,
+    bandwidth=None,
+    post_copy_bandwidth=None,
+    post_copy=False,
+    persistent=False,
+    options=StartOptions(),
+)
+
+
+@pytest.mark.parametrize("call", [LibvirtHypervisor.migrate, LibvirtHypervisor.resume_post_copy])
+async def test_neither_a_start_nor_a_resumption_goes_to_a_socket_of_the_source_s_own(call):
+    (domain,) = libvirt.openReadOnly(ITSELF).listAllDomains()
+    with pytest.raises(HypervisorError, match="is a socket of the source's own host"):
+        await call(LibvirtHypervisor(ITSELF), domain.UUIDString(), REQUEST)
+    with pytest.raises(HypervisorError, match=r"libvirt error"):
+        await call(LibvirtHypervisor(ITSELF, same_machine=True), domain.UUIDString(), REQUEST)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmferry_api.transports import why_readable, why_refused, why_stream_refused
+from vmferry_api.transports import leads_to_socket, why_readable, why_refused, why_stream_refused
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,8 @@ def test_a_daemon_s_address_is_taken(connect_uri):
 
 
 def test_a_socket_is_taken_where_the_hosts_are_one_machine_and_is_the_source_s_own_elsewhere():
+    assert leads_to_socket(SOCKET)
+    assert not any(leads_to_socket(each) for each in ADDRESSES)
     assert why_refused(SOCKET, same_machine=True) is None
     assert why_refused(SOCKET).startswith(
         f"{SOCKET} is a socket of the source's own host; give the target's agent"
