@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from typing_extensions import override
 
-from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri
+from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri, tls_destination
 from vmferry_kube.configuration import LOG_OPTIONS, configured_by, health_options, option
 from vmferry_kube.leases import NAMESPACE
 from vmferry_kube.logs import LogFormat
@@ -60,6 +60,7 @@ options = configured_by(
     option(
         "--tls-destination",
         "The name in the certificate of this host's QEMU, where it is not the host of the migration URI.",
+        type=_Uri(tls_destination),
     ),
     option(
         "--measure-dirty-rate/--no-measure-dirty-rate",

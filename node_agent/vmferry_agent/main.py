@@ -23,6 +23,7 @@ from vmferry_agent.preflight import check as look
 from vmferry_agent.preflight import log_libvirt
 from vmferry_agent.reachability import Reachability
 from vmferry_agent.signals import Signals, leave
+from vmferry_api.transports import leads_to_socket
 from vmferry_kube.clients import connect
 from vmferry_kube.health import HealthServer
 from vmferry_kube.leases import Lease, agent_lease_name
@@ -77,7 +78,9 @@ async def _run(configuration: Configuration) -> None:
 
 async def _serve(configuration: Configuration, client: ApiClient, signals: Signals) -> None:
     metrics = Metrics()
-    hypervisor = LibvirtHypervisor(configuration.libvirt_uri, metrics)
+    hypervisor = LibvirtHypervisor(
+        configuration.libvirt_uri, metrics, same_machine=leads_to_socket(configuration.connect_uri)
+    )
     agent = Agent(
         configuration.node,
         hypervisor=hypervisor,

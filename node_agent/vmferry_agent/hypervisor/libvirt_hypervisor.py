@@ -75,10 +75,14 @@ class LibvirtHypervisor(Hypervisor):
     Args:
         uri: libvirt's connection URI, such as qemu:///system.
         measurements: Told of each call.
+        same_machine: The hosts are daemons of one machine, and a target may be reached by one of its sockets.
     """
 
-    def __init__(self, uri: str, measurements: Measurements = UNMEASURED) -> None:
+    def __init__(
+        self, uri: str, measurements: Measurements = UNMEASURED, *, same_machine: bool = False
+    ) -> None:
         self._measurements = measurements
+        self._same_machine = same_machine
         self._connection = LibvirtConnection(
             uri, job_completed=self._remember, opened=measurements.libvirt_connected
         )
@@ -148,14 +152,14 @@ class LibvirtHypervisor(Hypervisor):
 
     @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
-        refuse_addresses(request)
+        refuse_addresses(request, same_machine=self._same_machine)
         with self._arrival:
             self._completed.pop(uuid, None)
         await self._call("migrateToURI3", partial(self._migrate, uuid, request), deadline=None)
 
     @override
     async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
-        refuse_addresses(request)
+        refuse_addresses(request, same_machine=self._same_machine)
         flags = libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME
         resume = partial(self._migrate, uuid, request, flags=flags)
         await self._call("migrateToURI3", resume, deadline=None, translate=translated_resumption)

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from vmferry_agent.configuration import Configuration, options
 from vmferry_agent.main import main
-from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri
+from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri, tls_destination
 
 NEEDED = ["--node", "node-a", "--connect-uri", "qemu+tls://node-a/system"]
 
@@ -119,12 +119,13 @@ GOOD = {
     connect_uri: [
         "qemu+tls://node-a/system",
         "qemu+tcp://10.0.0.7:16509/system",
-        "qemu+tls://[fd00::7]/system?pkipath=/etc/pki/x",
+        "qemu+tls://[fd00::7]/system?no_verify=1",
         "qemu+ssh://root@node-a.example/system",
         "qemu://node-a/system",
         "qemu+unix:///session?socket=/lab/libvirt-sock",
     ],
-    migration_uri: ["tcp://10.0.0.7", "tcp://node-a:49152", "tcp://[fd00::7]", "rdma://n:1", "unix:///run/m"],
+    migration_uri: ["tcp://10.0.0.7", "tcp://node-a:49152", "tcp://[fd00::7]", "rdma://n:1"],
+    tls_destination: ["node-a.example", "10.0.0.7", "fd00::7"],
 }
 BAD = {
     libvirt_uri: {
@@ -144,7 +145,9 @@ BAD = {
         "tcp://10.0.0.7": "must be one of",
         "qemu+tls://node-a": "must be one of",
         "qemu+tls://node-a:port/system": "Port",
-        "qemu+ssh://node-a/system?command=/opt/ssh": "a program that the source's daemon would run",
+        "qemu+ssh://node-a/system?command=/opt/ssh": "has the parameter command, and may have keyfile, ",
+        "qemu+tls://node-a/system?pkipath=/etc/pki/x": "has the parameter pkipath, and may have no_verify, ",
+        "qemu+tls://node-a:99999/system": "Port",
     },
     migration_uri: {
         "10.0.0.7": "must be tcp://HOST",
@@ -153,7 +156,10 @@ BAD = {
         "tcp://0.0.0.0": "no address to connect to",
         "tcp://[::]:1": "no address to connect to",
         "unix:///": "must be tcp://HOST",
+        "unix:///run/m": "must be tcp://HOST",
+        "tcp://node-a:99999": "must be tcp://HOST",
     },
+    tls_destination: {"": "is no name", "*": "is no name"},
 }
 
 

@@ -15,10 +15,12 @@ from vmferry_agent.hypervisor.port import (
     HypervisorUnreachable,
     MigrationAborted,
     MigrationRunsAlready,
+    StartRequest,
     StreamHeld,
     TargetHalfLost,
 )
 from vmferry_api.migrations import VMState
+from vmferry_api.policies import StartOptions
 
 ITSELF = "test:///default"
 """libvirt's own test driver, in this process."""
@@ -207,3 +209,23 @@ def test_an_event_loop_that_fails_again_and_again_is_turned_ever_less_often_unti
     assert len(anew) == 1
     assert max(failing) <= 2.0
     assert min(failing[6:]) > max(failing[0], anew[0])
+
+
+REQUEST = StartRequest(
+    connect_uri="qemu+unix:///system?socket=/run/libvirt/libvirt-sock",
+    migration_uri=None,
+    bandwidth=None,
+    post_copy_bandwidth=None,
+    post_copy=False,
+    persistent=False,
+    options=StartOptions(),
+)
+
+
+@pytest.mark.parametrize("call", [LibvirtHypervisor.migrate, LibvirtHypervisor.resume_post_copy])
+async def test_neither_a_start_nor_a_resumption_goes_to_a_socket_of_the_source_s_own(call):
+    (domain,) = libvirt.openReadOnly(ITSELF).listAllDomains()
+    with pytest.raises(HypervisorError, match="is a socket of the source's own host"):
+        await call(LibvirtHypervisor(ITSELF), domain.UUIDString(), REQUEST)
+    with pytest.raises(HypervisorError, match=r"libvirt error"):
+        await call(LibvirtHypervisor(ITSELF, same_machine=True), domain.UUIDString(), REQUEST)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
-from kubectl_vmferry.cluster.certificates import tls_address
+from kubectl_vmferry.cluster.certificates import shown_by, tls_address
 from kubectl_vmferry.commands import doctor
 from kubectl_vmferry.diagnosis.admission import NAMES, admission
 from kubectl_vmferry.diagnosis.api import crds, server
@@ -360,10 +360,17 @@ def test_a_certificate_warns_before_it_ends():
         ("qemu+tls://node-b/system", ("node-b", 16514)),
         ("qemu+tls://[fd00::1]:99/system", ("fd00::1", 99)),
         ("qemu+tcp://node-b/system", None),
+        ("qemu+tls://node-b:99999/system", None),
+        ("qemu+tls://[zz]/system", None),
     ],
 )
 def test_only_tls_has_certificates(uri, address):
     assert tls_address(uri, scheme="qemu+tls", port=16514) == address
+
+
+@pytest.mark.parametrize("host", ["b..c", "b" * 64])
+def test_a_host_that_can_be_none_shows_none(host):
+    assert shown_by(host, 16514) is None
 
 
 def bindings(*names, **spec):
