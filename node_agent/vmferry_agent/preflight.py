@@ -27,6 +27,7 @@ from vmferry_agent.decisions.preflight import (
 )
 from vmferry_agent.hypervisor.calls import in_thread
 from vmferry_agent.hypervisor.libvirt_preflight import look_at_daemon, look_where_it_leads
+from vmferry_agent.hypervisor.libvirt_sockets import look_at_sockets
 from vmferry_api import GROUP, VERSION
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.clients import REQUEST_TIMEOUT, connect
@@ -60,14 +61,15 @@ async def log_libvirt(configuration: Configuration) -> None:
 async def check_libvirt(configuration: Configuration, *, deadline: float = DEADLINE) -> list[Finding]:
     """Look at this host's daemon."""
     uri = configuration.libvirt_uri
-    return await _within(deadline, lambda: look_at_daemon(uri), hangs(uri, deadline))
+    found = await _within(deadline, lambda: look_at_daemon(uri), [hangs(uri, deadline)])
+    return [*found, *await _within(deadline, lambda: look_at_sockets(uri), [])]
 
 
 async def check_connect_uri(configuration: Configuration, *, deadline: float = DEADLINE) -> list[Finding]:
     """Look where other hosts are led."""
     uri, own = configuration.connect_uri, configuration.libvirt_uri
     late = reached(uri, own="", found=None, trouble=f"no answer for {deadline:g} s")
-    return await _within(deadline, lambda: look_where_it_leads(uri, own), late)
+    return await _within(deadline, lambda: look_where_it_leads(uri, own), [late])
 
 
 async def check_api_server(configuration: Configuration) -> list[Finding]:
@@ -83,11 +85,11 @@ async def check_api_server(configuration: Configuration) -> list[Finding]:
         return [api_unreachable(f"no credentials for the API server: {' '.join(str(error).split())}")]
 
 
-async def _within(deadline: float, look: Callable[[], list[Finding]], late: Finding) -> list[Finding]:
+async def _within(deadline: float, look: Callable[[], list[Finding]], late: list[Finding]) -> list[Finding]:
     try:
         return await in_thread(look, deadline=deadline)
     except TimeoutError:
-        return [late]
+        return late
 
 
 async def _api_server(client: ApiClient, configuration: Configuration) -> list[Finding]:
