@@ -10,6 +10,7 @@ from kubernetes.aio.config.incluster_config import SERVICE_CERT_FILENAME, SERVIC
 from objects_by_name import by_name
 
 from generate_chart import MANIFESTS, NAMESPACE, kustomized
+from vmferry_agent.configuration import CheckConfiguration, check_options
 from vmferry_agent.configuration import Configuration as AgentConfiguration
 from vmferry_agent.configuration import options as agent_options
 from vmferry_agent.main import main as agent_command
@@ -64,6 +65,11 @@ def test_the_agent_s_arguments_and_variables_are_a_configuration_and_nothing_els
         "qemu+tls://10.0.0.7/system",
     )
     assert environment("agent").keys() - {"HOST_IP"} <= options_of("agent").keys()
+
+
+def test_whoever_looks_at_an_agent_in_its_pod_need_say_nothing(configuring):
+    made = configuring(check_options, CheckConfiguration, "agent.yaml")(environment=environment("agent"))
+    assert (made.node, made.namespace, made.connect_uri) == ("node-a", NAMESPACE, None)
 
 
 def test_the_operator_s_variables_are_a_configuration_and_nothing_else(configuring):
