@@ -4,7 +4,7 @@ import pytest
 
 from generate_chart import MANIFESTS, NAMESPACE, kustomized
 from token_claims import lifetime
-from vmferry_lab.kubectl import Kubectl
+from vmferry_lab.kubectl import Kubectl, KubectlError
 
 HOUR = 3600
 WORKLOADS = ("Deployment", "DaemonSet")
@@ -47,6 +47,19 @@ def test_what_the_kubelet_asks_for_holds_for_an_hour(kubectl, pod):
         f"--duration={asked['expirationSeconds']}s",
     )
     assert lifetime(token) <= HOUR
+
+
+def test_a_kubelet_may_ask_for_a_longer_one_for_its_own_pods_alone(kubectl, pod):
+    bound = [f"--bound-object-{kind}={pod['metadata'][kind]}" for kind in ("name", "uid")]
+    asked = ["create", "token", pod["spec"]["serviceAccountName"], "-n", NAMESPACE, "--duration=48h"]
+
+    def given(node):
+        words = [f"--as=system:node:{node}", "--as-group=system:nodes", "--as-group=system:authenticated"]
+        return kubectl.run(*asked, "--bound-object-kind=Pod", *bound, *words)
+
+    assert lifetime(given("node-l")) == 48 * HOUR
+    with pytest.raises(KubectlError, match="no relationship found between node"):
+        given("node-other")
 
 
 def test_what_the_kubelet_mounts_is_there(kubectl, pod):
