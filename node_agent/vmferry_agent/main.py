@@ -11,7 +11,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from vmferry_agent.agent import Agent
-from vmferry_agent.configuration import Configuration, options
+from vmferry_agent.configuration import CheckConfiguration, Configuration, check_options, options
 from vmferry_agent.decisions.preflight import Level
 from vmferry_agent.hypervisor.host_certificates import certificates_end
 from vmferry_agent.hypervisor.libvirt_daemons import system_daemon
@@ -52,10 +52,10 @@ def run(**words: Any) -> None:  # noqa: ANN401 - click's
 
 
 @main.command()
-@options
+@check_options
 def check(**words: Any) -> None:  # noqa: ANN401 - click's
     """Tell whether this host and the cluster have what the agent needs; the exit code is 1 where not."""
-    configuration = Configuration(**words)
+    configuration = CheckConfiguration(**words)
     log_to_stderr(verbose=configuration.verbose)
     if not configuration.verbose:
         logging.disable(logging.INFO)

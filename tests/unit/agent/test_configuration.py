@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from vmferry_agent.configuration import Configuration, options
+from vmferry_agent.configuration import CheckConfiguration, Configuration, check_options, options
 from vmferry_agent.main import main
 from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri, tls_destination
 
@@ -105,6 +105,22 @@ def test_what_is_wrong_in_flags_and_variables_is_told_with_what_is_right(configu
     said = configured(*NEEDED, environment={"VMFERRY_HEALTH_PORT": "http"})
     assert "'http' must be a port" in said
     assert "Missing option '--node' (env var: 'VMFERRY_NODE')" in configured()
+
+
+def test_a_check_does_without_the_address_for_other_hosts_and_takes_the_same_file(configuring):
+    checked = configuring(check_options, CheckConfiguration, "agent.yaml")
+    assert checked("--node", "node-a").connect_uri is None
+    by_file = checked(
+        file="node: node-a\nconnect-uri: qemu+tls://node-a/system\nmigration-uri: tcp://node-a\n"
+    )
+    assert (by_file.connect_uri, by_file.migration_uri) == ("qemu+tls://node-a/system", "tcp://node-a")
+    assert "Missing option '--connect-uri'" in CliRunner().invoke(main, ["run", "--node", "node-a"]).output
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_help_tells_whether_a_flag_is_on(command):
+    said = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
+    assert "VMFERRY_MEASURE_DIRTY_RATE; default: (on)]" in said
 
 
 @pytest.mark.parametrize("command", ["run", "check"])

@@ -16,7 +16,7 @@ from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
-from kubectl_vmferry.diagnosis.pods import pods
+from kubectl_vmferry.diagnosis.pods import agents_by_node, pods
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
 from kubectl_vmferry.failures import Failure, NotFoundFailure
@@ -103,6 +103,7 @@ def test_agents_live_as_their_leases_say():
         ["node-a", "node-b", "node-c", "node-d"],
         [running()],
         at(30),
+        pods={},
     )
     assert shown(found) == [
         ("ok", "agent of node-a", "lives (renewed its Lease 5 s ago)"),
@@ -123,18 +124,18 @@ def test_of_a_lease_s_age_the_api_server_tells_whatever_clock_its_holder_has():
         {"manager": "x", "time": told(25)},
         {"manager": "y", "time": told(0)},
     ]
-    assert shown(agents([ahead, behind], [], [], at(30))) == [
+    assert shown(agents([ahead, behind], [], [], at(30), pods={})) == [
         ("error", "agent of a", "has not renewed its Lease for 1 m 30 s"),
         ("ok", "agent of b", "lives (renewed its Lease 5 s ago)"),
     ]
 
 
 def test_no_agent_at_all_is_an_error():
-    assert [each.level for each in agents([], [], [], at(30))] == [Level.ERROR]
+    assert [each.level for each in agents([], [], [], at(30), pods={})] == [Level.ERROR]
 
 
 def test_a_lease_that_was_never_renewed_is_an_error():
-    (found,) = agents([lease("vmferry-agent-a", 0, renewTime=None)], [], [], at(0))
+    (found,) = agents([lease("vmferry-agent-a", 0, renewTime=None)], [], [], at(0), pods={})
     assert found.message == "its Lease was never renewed"
 
 
@@ -187,6 +188,24 @@ def pod(component, *, ready=False, node="node-a", since=0, **more):
         "spec": {"nodeName": node} if node else {},
         "status": status,
     }
+
+
+def test_what_an_agent_lacks_is_asked_where_it_runs():
+    stale, missing = lease("vmferry-agent-node-a", -60), [running()]
+    by_hand = agents([stale], [], missing, at(30), pods={})
+    assert [each.cure for each in by_hand] == [
+        "look at its log on node-a, and run `vmferry-agent check` there",
+        "start it on node-b (docs/agent.md)",
+    ]
+    one, other = pod("agent"), pod("agent", node="node-b")
+    over = {**pod("agent"), "status": {"phase": "Failed"}}
+    several = agents_by_node([over, one, other, pod("operator", node="node-b"), pod("agent", node=None)])
+    assert several == {"node-a": one, "node-b": other}
+    cure = "-n vmferry-system vmferry-agent-1"
+    in_pods = agents([stale], [], missing, at(30), pods=several)
+    assert [each.cure for each in in_pods] == 2 * [
+        f"kubectl logs {cure}; kubectl exec {cure} -- vmferry-agent check"
+    ]
 
 
 NO_IMAGE = [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]

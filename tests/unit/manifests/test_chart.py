@@ -159,7 +159,7 @@ CASES = [
     ),
     (
         {"agent": {"mountLibvirtConfiguration": True}},
-        lambda all_: [each["mountPath"] for each in container(all_, AGENT)["volumeMounts"]],
+        lambda all_: [each["mountPath"] for each in container(all_, AGENT)["volumeMounts"]][1:],
         ["/run/libvirt", "/etc/pki", "/etc/libvirt"],
     ),
     (
