@@ -167,6 +167,11 @@ def typed(shell, block):
         assert missing(command.shown, said) is None, f"{PAGE}:{command.line}: {command.text}\n{said}"
 
 
+def test_the_page_names_the_helm_that_its_commands_are_run_with(shell):
+    assert "Helm 4: the commands here were run with that" in TEXT
+    assert shell.run("helm version --short")[1].startswith("v4.")
+
+
 def test_the_kustomization_of_the_page_sets_what_it_is_about(tmp_path):
     (written,) = (text for text in TEXT.split("```yaml\n")[1:] if text.startswith("# kustomization.yaml"))
     (tmp_path / "vmferry").symlink_to(ROOT)
@@ -174,7 +179,10 @@ def test_the_kustomization_of_the_page_sets_what_it_is_about(tmp_path):
     (tmp_path / "kustomization.yaml").write_text(own)
     words = [str(kubectl_path()), "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
     built = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
-    (agent,) = (each for each in yaml.safe_load_all(built) if each["kind"] == "DaemonSet")
+    objects = list(yaml.safe_load_all(built))
+    (network,) = (each for each in objects if each["kind"] == "NetworkPolicy")
+    assert [each["port"] for each in network["spec"]["egress"][0]["ports"]] == [443, 16443]
+    (agent,) = (each for each in objects if each["kind"] == "DaemonSet")
     pod = agent["spec"]["template"]["spec"]
     assert pod["securityContext"]["supplementalGroups"] == [986]
     assert pod["securityContext"]["runAsNonRoot"]
