@@ -41,7 +41,7 @@ def _of_the_base(in_force: Set[str], policies: Sequence[Mapping[str, Any]], name
         return warning(
             _SUBJECT,
             f"not in force: {', '.join(missing)}; an agent's token may write what belongs to others",
-            "apply manifests/base of the same version as this plugin",
+            "apply your kustomization, or upgrade the chart, with what is of the same version as this plugin",
         )
     elsewhere = sorted(_namespaces(policies) - {namespace})
     if elsewhere:
