@@ -93,7 +93,7 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
     yield server(cluster.version())
     yield from _certificates(cluster, now)
     yield from _asked("CRDs", lambda: crds(cluster.crds()))
-    yield from _asked("admission", lambda: [admission(*cluster.admission(), system_namespace)])
+    yield from _asked("admission", lambda: admission(*cluster.admission(), system_namespace))
     found: list[MigrationPolicy] = []
     migrations: list[VMMigration] = []
     troubled = [

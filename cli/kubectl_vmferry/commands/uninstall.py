@@ -20,8 +20,9 @@ _EVERY = 1.0
 """Seconds between two looks."""
 _CRDS = [each.name for each in DEFINITIONS]
 _REST = (
-    "What is left is of Kubernetes' own kinds; remove it as it was installed: `kubectl delete "
-    "--ignore-not-found -k manifests/base`, or `helm uninstall` and the namespace"
+    "What is left is of Kubernetes' own kinds: `helm uninstall` and the namespace, or, whatever was applied by "
+    "kustomize, `kubectl delete namespaces,clusterroles,clusterrolebindings,priorityclasses,flowschemas,"
+    "validatingadmissionpolicies,validatingadmissionpolicybindings -l app.kubernetes.io/part-of=vmferry`"
 )
 _EXAMPLES = """\b
 Examples:

@@ -11,7 +11,7 @@ from migrations_shown import RUNNING, at, condition, migration, policy, running,
 
 from kubectl_vmferry.cluster.certificates import shown_by, tls_address
 from kubectl_vmferry.commands import doctor
-from kubectl_vmferry.diagnosis.admission import NAMES, admission
+from kubectl_vmferry.diagnosis.admission import NAMES, VMS_BY_NAMESPACE, admission
 from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
@@ -401,10 +401,10 @@ POLICIES_OF_ADMISSION = [{"metadata": {"name": each}, "spec": {"validations": [A
 
 
 def test_admission_is_in_force_where_all_policies_are_bound():
-    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "vmferry-system")
+    (found,) = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "vmferry-system")
     assert (found.level, found.message) == (
         Level.OK,
-        "4 policies hold operator and agents to what is theirs",
+        "4 policies are there and bound; what is in them is not compared",
     )
 
 
@@ -419,7 +419,7 @@ def test_admission_is_in_force_where_all_policies_are_bound():
     ids=["not there", "not bound", "only a warning", "not everywhere"],
 )
 def test_a_policy_that_is_not_in_force_is_named(there, bound):
-    found = admission(there, bound, "vmferry-system")
+    (found,) = admission(there, bound, "vmferry-system")
     assert (found.level, found.message) == (
         Level.WARNING,
         f"not in force: {NAMES[0]}; an agent's token may write what belongs to others",
@@ -427,11 +427,23 @@ def test_a_policy_that_is_not_in_force_is_named(there, bound):
 
 
 def test_admission_for_the_accounts_of_another_namespace_is_an_error():
-    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "moved")
+    (found,) = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "moved")
     assert (found.level, found.message) == (
         Level.ERROR,
         "is for the accounts in namespace vmferry-system, not in moved: all that those in moved write is refused",
     )
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"), [(bindings(VMS_BY_NAMESPACE), 1), ([], 0)], ids=["bound", "not bound"]
+)
+def test_a_policy_that_refuses_namespaces_the_vms_that_they_do_not_name_is_told(bound, told):
+    """A component that was taken out of a kustomization, or an earlier installation, leaves it."""
+    there = [*POLICIES_OF_ADMISSION, {"metadata": {"name": VMS_BY_NAMESPACE}, "spec": {}}]
+    _, *more = admission(there, [*bindings(*NAMES), *bound], "vmferry-system")
+    says = "a namespace moves no VM but those that its annotation vmferry.io/vms names"
+    found = (Level.NOTE, f"vmferry-vms-by-namespace is in force: {says}")
+    assert [(each.level, each.message) for each in more] == told * [found]
 
 
 class ClusterOfOneNamespace:
