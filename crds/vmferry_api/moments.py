@@ -1,0 +1,29 @@
+"""Points in time as the API writes them, in RFC 3339's form: `2026-11-30T10:00:00Z`."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""No clock of a node says less or more: by such a one its agent finds the API server's certificate invalid. What
+says more all the same is taken for this, so that it can be added to any duration."""
+PATTERN = (
+    "^(19[7-9][0-9]|2[01][0-9][0-9])-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?"
+    "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""Together with the format, which holds days to their months: what can be read. The format alone would let pass
+the year 0, an offset of 99 hours, and any character before a fraction."""
+
+
+def bounded(moment: datetime) -> datetime:
+    """The nearest one that may be told."""
+    return min(max(moment, EARLIEST), LATEST)
+
+
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(bounded),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": PATTERN}),
+]
