@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
 
+from vmferry_api.schemas import Rule
+
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
 """No clock of a node says less or more: by such a one its agent finds the API server's certificate invalid. What
@@ -27,3 +29,14 @@ Moment = Annotated[
     AfterValidator(bounded),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": PATTERN}),
 ]
+
+
+def moment_rule(field: str) -> Rule:
+    """The CEL rule of a moment without which nothing can be read: the API server's schemas take lists for it, too.
+
+    A rule that can't be evaluated, as the list is no timestamp, refuses it.
+    """
+    return Rule(
+        rule=f"self <= timestamp('{LATEST:%Y-%m-%dT%H:%M:%SZ}')",
+        message=f"{field} must be a time such as 2026-11-30T10:00:00Z, before {LATEST.year + 1}",
+    )

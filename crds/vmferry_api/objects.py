@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 class ManagedFields(ApiModel):
     """Of one field manager: when it last changed something, by the API server's clock.
 
-    Whoever may write a status may write this of another one, too, with any time.
+    Whoever may edit an object may add any of another one's, with any time.
     """
 
     manager: str = ""
@@ -127,7 +127,7 @@ def _at(container: Any, path: Path) -> Any:  # noqa: ANN401 - JSON
 
 
 def _is_of_others(path: Path) -> bool:
-    """Whether it is what others write beside this process; managedFields come with each write of a status."""
+    """Whether it is what others write beside this process, without a rule to hold them to."""
     return path[0] == "status" or path[:2] == _MANAGED_FIELDS
 
 

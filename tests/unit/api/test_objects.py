@@ -215,7 +215,7 @@ def test_what_is_unreadable_is_no_part_of_the_object() -> None:
 
 
 def test_who_has_written_it_and_when_is_read_as_far_as_it_can_be() -> None:
-    """Who may write a status may write any time and name into managedFields, too."""
+    """Who may edit an object may add any to managedFields."""
     managed = [
         {"manager": "vmferry-operator", "time": "2026-01-01T00:00:00Z"},
         {"manager": "vmferry-source-agent", "time": "0000-01-01T00:00:00Z"},
