@@ -8,7 +8,7 @@ from pydantic import Field
 
 from vmferry_api.conditions import Condition
 from vmferry_api.durations import Duration, duration_rule
-from vmferry_api.moments import Moment, moment_rule
+from vmferry_api.moments import AnyMoment, Moment
 from vmferry_api.names import Name, object_name_rule, vm_name_rule
 from vmferry_api.objects import ApiObject
 from vmferry_api.policies import (
@@ -536,7 +536,7 @@ class Attempt(ApiModel):
     """One start of the migration in libvirt."""
 
     number: int = Field(description="From 1.", ge=1, le=MOST_ATTEMPTS)
-    start: Moment = Field(description="When it began.", json_schema_extra=rules(moment_rule("start")))
+    start: AnyMoment = Field(description="When it began.")
     end: Moment | None = Field(default=None, description="When it ended.")
     outcome: AttemptOutcome | None = Field(default=None, description="How it ended.")
     error: Text | None = Field(default=None, description="What went wrong, or why it was given up.")

@@ -3,9 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
-
-from vmferry_api.schemas import Rule
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -31,12 +36,14 @@ Moment = Annotated[
 ]
 
 
-def moment_rule(field: str) -> Rule:
-    """The CEL rule of a moment without which nothing can be read: the API server's schemas take lists for it, too.
+def _or_latest(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
+    try:
+        moment: datetime = read(value)
+    except ValidationError:
+        return LATEST
+    return moment
 
-    A rule that can't be evaluated, as the list is no timestamp, refuses it.
-    """
-    return Rule(
-        rule=f"self <= timestamp('{LATEST:%Y-%m-%dT%H:%M:%SZ}')",
-        message=f"{field} must be a time such as 2026-11-30T10:00:00Z, before {LATEST.year + 1}",
-    )
+
+AnyMoment = Annotated[Moment, WrapValidator(_or_latest)]
+"""One without which all around it could not be read: what is no moment is taken for the latest, so that by it
+nothing is ever due. API servers take a list, too, for what has the format of a time."""

@@ -175,6 +175,13 @@ NEWER = [
         },
     ),
     Newer(
+        reason="a start of an attempt that is no time",
+        given={
+            "attempts": [{**ATTEMPT, "start": []}, {**ATTEMPT, "number": 2, "start": "0000-01-01T00:00:00Z"}]
+        },
+        want={"attempts": [{"start": "2199-12-31T23:59:59Z"}] * 2},
+    ),
+    Newer(
         reason="several of them",
         given={
             "phase": "Elsewhere",
