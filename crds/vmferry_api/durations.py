@@ -12,6 +12,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 PATTERN = "^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$"
 _PART = re.compile(r"([0-9]{1,6}(?:[.][0-9]{1,3})?)(ms|s|m|h)")
 MAX_LENGTH = 20
+_NONE = timedelta(0)
 LONGEST = timedelta(hours=8760)
 """What is longer is taken for this, and what is negative for none: so any of them can be added to any moment, and
 what was measured by a clock that jumped can be written."""
@@ -54,7 +55,7 @@ def _validate(value: Any) -> Any:  # noqa: ANN401 - whatever the JSON holds; pyd
 
 def bounded(value: timedelta) -> timedelta:
     """The nearest one that may be told."""
-    return min(max(value, timedelta(0)), LONGEST)
+    return value if _NONE <= value <= LONGEST else min(max(value, _NONE), LONGEST)
 
 
 Duration = Annotated[

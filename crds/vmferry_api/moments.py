@@ -26,7 +26,7 @@ the year 0, an offset of 99 hours, and any character before a fraction."""
 
 def bounded(moment: datetime) -> datetime:
     """The nearest one that may be told."""
-    return min(max(moment, EARLIEST), LATEST)
+    return moment if EARLIEST <= moment <= LATEST else min(max(moment, EARLIEST), LATEST)
 
 
 Moment = Annotated[

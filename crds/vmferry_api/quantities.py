@@ -53,7 +53,7 @@ def _validate(value: Any) -> Any:  # noqa: ANN401 - whatever the JSON holds; pyd
 
 def bounded(value: int) -> int:
     """The nearest one that may be told."""
-    return min(max(value, 0), MOST)
+    return value if 0 <= value <= MOST else min(max(value, 0), MOST)
 
 
 Quantity = Annotated[
