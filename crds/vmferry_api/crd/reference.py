@@ -6,6 +6,7 @@ from typing import Any
 
 from vmferry_api import API_VERSION
 from vmferry_api.crd.definitions import DEFINITIONS, Definition, custom_resource_definition
+from vmferry_api.moments import PATTERN as MOMENT
 
 _ANCHOR = re.compile(r"[^\w\- ]")
 """What GitHub leaves out of a heading's anchor."""
@@ -95,14 +96,14 @@ def _type(schema: Mapping[str, Any]) -> str:
         return " or ".join(f"`{each}`" for each in schema["enum"])
     if schema.get("x-kubernetes-int-or-string"):
         return "quantity"
-    kind = str(schema.get("type", "any"))
+    kind = "date-time" if schema.get("pattern") == MOMENT else str(schema.get("type", "any"))
     if kind == "array":
         return f"list of {_type(schema['items'])}{_bounds(schema)}"
     if kind == "object" and "additionalProperties" in schema:
         return f"map of {_type(schema['additionalProperties'])}"
     if kind == "object" and not schema.get("properties"):
         return "`{}`"
-    return f"{schema.get('format', kind)}{_bounds(schema)}"
+    return f"{kind}{_bounds(schema)}"
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:
