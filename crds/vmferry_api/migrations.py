@@ -23,8 +23,11 @@ from vmferry_api.quantities import Quantity
 from vmferry_api.schemas import ApiModel, Rule, rules
 
 Text = Annotated[str, Field(max_length=4096)]
-MOST_ATTEMPTS = 1_000_000
+HIGHEST_ATTEMPT = 1_000_000
 """More than one migration comes to in years: what follows the highest number must be a number, too."""
+LONGEST_ERRORS = 2**17
+"""Bytes of the errors of all attempts together; a hundred of libvirt's longest (1 KiB) fit. An object has 1.5 MiB
+at most, and what agents may fill of that must leave room for what the operator writes."""
 
 
 class PolicyRef(ApiModel):
@@ -535,7 +538,7 @@ class AttemptOutcome(StrEnum):
 class Attempt(ApiModel):
     """One start of the migration in libvirt."""
 
-    number: int = Field(description="From 1.", ge=1, le=MOST_ATTEMPTS)
+    number: int = Field(description="From 1.", ge=1, le=HIGHEST_ATTEMPT)
     start: AnyMoment = Field(description="When it began.")
     end: Moment | None = Field(default=None, description="When it ended.")
     outcome: AttemptOutcome | None = Field(default=None, description="How it ended.")
@@ -608,7 +611,16 @@ class VMMigrationStatus(ApiModel):
         default=[],
         description="Each start in libvirt, and how it ended.",
         max_length=100,
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra={
+            "x-kubernetes-list-type": "atomic",
+            **rules(
+                Rule(
+                    rule="self.map(each, has(each.error) ? size(bytes(each.error)) : 0).sum()"
+                    f" <= {LONGEST_ERRORS}",
+                    message=f"the errors of all attempts together must not be longer than {LONGEST_ERRORS} bytes",
+                )
+            ),
+        },
     )
     conditions: list[Condition] = Field(
         default=[],

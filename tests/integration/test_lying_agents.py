@@ -8,7 +8,20 @@ import pytest
 from kubernetes import client, config
 from pydantic import ValidationError
 
-from strange_statuses import PRE_COPY, STRANGE, changed, extremes, places, stored
+from strange_statuses import (
+    APPLIED,
+    BEGAN,
+    DESIRED,
+    PRE_COPY,
+    PROGRESS,
+    SOURCE,
+    STEPS,
+    STRANGE,
+    changed,
+    extremes,
+    places,
+    stored,
+)
 from vmferry_api import GROUP, VERSION
 from vmferry_api.migrations import VMMigration
 from vmferry_api.owners import OPERATOR, SOURCE_AGENT, TARGET_AGENT
@@ -107,6 +120,59 @@ def test_whatever_is_stored_of_its_reports_is_read_and_decided_on_and_no_attempt
         decides(found)
     assert taken > 100
     assert refused > 100
+
+
+def test_however_much_it_writes_the_operator_has_room_for_its_part(
+    write: Write, operator_api: client.CustomObjectsApi, migration: dict[str, Any]
+) -> None:
+    full = longest_report()
+    assert write({"status": full}, MERGE), "as much as each field may have"
+    more = [{**each, "error": "x" * 2000} for each in full["attempts"]]
+    assert write({"status": {"attempts": more}}, MERGE) is None
+    place = (GROUP, VERSION, "default", "vmmigrations", migration["metadata"]["name"])
+    operator_api.patch_namespaced_custom_object_status(
+        *place, {"status": longest_decision()}, field_manager=OPERATOR, _content_type=MERGE
+    )
+
+
+def wide(length: int) -> str:
+    """A text of that many characters, as many bytes as can be."""
+    return "\U0001f6f6" * length
+
+
+def conditions(*types: str) -> list[dict[str, str]]:
+    rest = {"status": "True", "reason": "Test", "message": wide(4096), "lastTransitionTime": BEGAN}
+    return [{"type": each, **rest} for each in types]
+
+
+def longest_report() -> dict[str, Any]:
+    """As much as the source's agent can write."""
+    disks = [{"path": wide(1024), "copied": True}] * 64
+    hardware = {**SOURCE["hardware"], "cpu": wide(8192), "emulator": wide(1024), "disks": disks}
+    ended = {"end": BEGAN, "outcome": "Failed", "error": wide(2**17 // 4 // 100)}
+    return {
+        "source": {**SOURCE, "hardware": hardware, "message": wide(4096), "features": [wide(64)] * 64},
+        "applied": {**APPLIED, "errors": [{"parameter": wide(64), "message": wide(4096)}] * 16},
+        "progress": PROGRESS,
+        "recovery": {"since": BEGAN, "error": wide(4096)},
+        "attempts": [{"number": number, "start": BEGAN, **ended} for number in range(1, 101)],
+        "conditions": conditions("Running", "MigrationStalling", "PostCopyInterrupted"),
+    }
+
+
+def longest_decision() -> dict[str, Any]:
+    """More than the operator writes: nothing that is its own word has more than one byte for a character."""
+    words = {"trigger": "x" * 512, "action": "x" * 512, "value": "x" * 512, "outcome": wide(1024)}
+    return {
+        "phase": "Failed",
+        "desired": {**DESIRED, "reason": wide(4096)},
+        "policy": {"name": "p", "why": wide(4096)},
+        "steps": [{**STEPS[0], **words}] * 64,
+        "conditions": conditions(
+            *("Running", "MigrationStalling", "PostCopyInterrupted"),
+            *("Accepted", "TargetReady", "Complete", "Failed", "Reconciling", "Stalled"),
+        ),
+    }
 
 
 def in_another_s_name(time: str) -> dict[str, Any]:

@@ -63,8 +63,9 @@ def _object(kind: str, path: str, schema: Mapping[str, Any]) -> Iterator[str]:
             kind_of = kind_of.replace("object", f"[object](#{_ANCHOR.sub('', anchor)})")
         yield f"| {shown} | {kind_of} | {_text(field.get('description', ''))} |"
     yield ""
-    fields = [each for each in schema["properties"].values() if not _inner(each).get("properties")]
-    yield from _refusals(schema, *fields, *(_inner(each) for each in fields))
+    fields = [each for each in schema["properties"].values() if not each.get("properties")]
+    plain = [_inner(each) for each in fields if not _inner(each).get("properties")]
+    yield from _refusals(schema, *fields, *plain)
     for name, field in schema["properties"].items():
         if _inner(field).get("properties"):
             yield from _object(
