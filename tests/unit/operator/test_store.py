@@ -2,6 +2,8 @@ import asyncio
 
 import pytest
 
+from strange_statuses import PRE_COPY, changed, stored
+from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.keys import ObjectKey
 from vmferry_operator.store import Store
@@ -109,9 +111,43 @@ async def test_what_is_deleted_while_a_long_list_is_read_is_not_brought_back(sto
     assert store.get(KEY) is None
 
 
-def test_what_can_t_be_read_at_all_is_left_alone(store, changes):
-    store.seen("ADDED", {**raw(5), "status": {"conditions": [{}]}})
-    assert changes == []
+def test_what_can_t_be_read_at_all_is_left_alone_and_counted_until_it_can(store, changes):
+    store.seen("ADDED", {**raw(5), "status": "none"})
+    assert (changes, store.unread) == ([], 1)
+    store.seen("MODIFIED", raw(6))
+    assert (version(store), store.unread) == ("6", 0)
+
+
+@pytest.mark.parametrize("goes", ["by the watch", "by a list"])
+def test_what_can_t_be_read_and_is_gone_is_not_counted(store, goes):
+    unreadable = {**raw(5), "status": "none"}
+    store.seen("ADDED", unreadable)
+    if goes == "by the watch":
+        store.seen("DELETED", unreadable)
+    else:
+        store.replace([], version=6)
+    assert store.unread == 0
+
+
+def test_of_a_status_that_can_t_be_read_any_more_the_last_one_is_kept_and_the_user_is_heard(changes, caplog):
+    store = Store(VMMigration, changed=lambda *change: changes.append(change))
+    before = store.take(stored(PRE_COPY))
+    lies = changed(stored(PRE_COPY), (("status", "attempts", 0, "number"), 0), (("spec", "cancel"), True))
+    for newer in ("6", "7"):
+        store.seen("MODIFIED", changed(lies, (("metadata", "resourceVersion"), newer)))
+    (kept,) = store.all()
+    assert (kept.metadata.resource_version, kept.spec.cancel, kept.status) == ("7", True, before.status)
+    assert kept.unreadable == ("status.attempts[0].number: Input should be greater than or equal to 1",)
+    assert (store.unread, len(caplog.records)) == (1, 1)
+
+
+def test_a_namesake_whose_status_can_t_be_read_is_not_taken_for_the_old_one():
+    store = Store(VMMigration, changed=lambda *_: None)
+    store.take(stored(PRE_COPY))
+    namesake = changed(
+        stored(PRE_COPY, version=6), (("metadata", "uid"), "other"), (("status", "attempts", 0, "number"), 0)
+    )
+    assert store.take(namesake) is None
 
 
 def test_of_what_can_t_be_read_in_part_the_rest_is_taken(store):
