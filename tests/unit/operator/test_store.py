@@ -119,13 +119,13 @@ def test_what_can_t_be_read_at_all_is_left_alone_and_counted_until_it_can(store,
 
 
 @pytest.mark.parametrize("goes", ["by the watch", "by a list"])
-def test_what_can_t_be_read_and_is_gone_is_not_counted(store, goes):
+async def test_what_can_t_be_read_and_is_gone_is_not_counted(store, goes):
     unreadable = {**raw(5), "status": "none"}
     store.seen("ADDED", unreadable)
     if goes == "by the watch":
         store.seen("DELETED", unreadable)
     else:
-        store.replace([], version=6)
+        await store.replace([], version=6)
     assert store.unread == 0
 
 
