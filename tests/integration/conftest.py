@@ -1,5 +1,6 @@
 """A real API server, and what it says to objects."""
 
+import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -44,6 +45,13 @@ async def connected() -> AsyncIterator[Callable[[Path], Awaitable[ApiClient]]]:
             return await stack.enter_async_context(ApiClient(configuration))
 
         yield connect
+
+
+@pytest.fixture
+def leaks_nothing() -> Iterator[None]:
+    """What a test leaves open fails the test itself, and not the one in which the garbage is collected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from vmferry_lab.controlplane.commands import APISERVER
 from vmferry_lab.lab import Lab
 from vmferry_lab.until import until
 
+pytestmark = pytest.mark.usefixtures("leaks_nothing")
 PATIENCE = 90.0
 NAME = "vmferry-agent-node-r"
 
@@ -107,15 +108,16 @@ async def test_a_watch_begins_again_with_the_token_that_the_kubelet_has_renewed(
     watch.start()
     try:
         await asyncio.to_thread(
-            until, "the watch to begin", lambda: watch.streams_begun == 1, timeout=PATIENCE
+            until, "the watch to begin", lambda: watch.streams_begun >= 1, timeout=PATIENCE
         )
         await asyncio.to_thread(mounted.end, "first")
         await asyncio.to_thread(mounted.renew, "second")
-        begun = watch.streams_begun
         lab.control_plane.stop([APISERVER], how=signal.SIGKILL)
+        begun = watch.streams_begun
         lab.control_plane.start_missing()
         await asyncio.to_thread(
             until, "it to begin again", lambda: watch.streams_begun > begun, timeout=PATIENCE
         )
     finally:
         await watch.stop()
+    assert not watch.lives

@@ -17,6 +17,7 @@ from vmferry_lab.fixtures import new_lab
 from vmferry_lab.until import until
 from vmferry_operator.controller import Controller
 
+pytestmark = pytest.mark.usefixtures("leaks_nothing")
 PATIENCE = 60.0
 PLACE = (GROUP, VERSION, "default", "vmmigrations")
 
