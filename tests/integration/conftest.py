@@ -35,6 +35,14 @@ def operator_api(control_plane: ControlPlane) -> Iterator[client.CustomObjectsAp
 
 
 @pytest.fixture
+def leases(control_plane: ControlPlane) -> Iterator[client.CoordinationV1Api]:
+    """The Leases in the API server, as its administrator."""
+    connection = config.new_client_from_config(str(control_plane.kubeconfig()))
+    yield client.CoordinationV1Api(connection)
+    connection.close()
+
+
+@pytest.fixture
 async def connected() -> AsyncIterator[Callable[[Path], Awaitable[ApiClient]]]:
     """Connects whoever has a kubeconfig, for the time of the test."""
     async with AsyncExitStack() as stack:

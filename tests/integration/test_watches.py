@@ -7,16 +7,15 @@ import signal
 import kopf
 import pytest
 import yaml
+from awaited import true
 from kubernetes.config import kube_config
 
 from vmferry_api import GROUP, VERSION
 from vmferry_kube.watching import Watch
 from vmferry_lab.controlplane.commands import APISERVER
 from vmferry_lab.lab import Lab
-from vmferry_lab.until import until
 
 pytestmark = pytest.mark.usefixtures("leaks_nothing")
-PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -45,10 +44,6 @@ async def watching(monkeypatch):
     for each in begun:
         await each.stop()
         assert not each.lives
-
-
-async def true(what, probe):
-    await asyncio.to_thread(until, what, probe, timeout=PATIENCE)
 
 
 async def test_it_has_listed_though_there_is_nothing_to_list(watching, control_plane):
