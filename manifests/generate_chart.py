@@ -34,6 +34,13 @@ CONDITIONS = {"crds": "crds.install", "admission": "admission.enabled", "monitor
 """The values that switch a template on."""
 COMPONENTS = {"vms-by-namespace": "admission.vmsByNamespace"}
 """The components that are in the chart, each with the value that switches it on."""
+_SELECTED = re.compile(r"^kind: (?:PodMonitor|PrometheusRule)\nmetadata:\n  labels:\n", re.MULTILINE)
+"""The head of what a Prometheus selects by labels that differ between clusters."""
+_OWN_LABELS = """\
+    {{- with $.Values.monitoring.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+"""
 KEEP = {"helm.sh/resource-policy": "keep"}
 """On what Helm must not remove: with a kind go all its objects."""
 
@@ -98,6 +105,7 @@ def _text(objects: list[Object]) -> str:
     """As a template gives them, in the namespace of the release."""
     text = yaml.safe_dump_all(map(_kept, objects), sort_keys=False, width=10_000, allow_unicode=True)
     text = re.sub(r"\{\{|\}\}", lambda braces: f'{{{{ "{braces[0]}" }}}}', text)
+    text = _SELECTED.sub(lambda head: head[0] + _OWN_LABELS, text)
     return text.replace(NAMESPACE, "{{ .Release.Namespace }}")
 
 

@@ -41,12 +41,16 @@ FILES = {
 
 
 def write_image(
-    path: Path, *layers: Mapping[str, str], title: str = "vmferry-agent", revision: str = "abc"
+    path: Path,
+    *layers: Mapping[str, str],
+    title: str = "vmferry-agent",
+    revision: str = "abc",
+    user: str = "65534:65534",
 ) -> Path:
     """Write an image of layers: files by path, with their text; `-> PATH` makes a symbolic link."""
     label = "org.opencontainers.image"
     labels = {f"{label}.title": title, f"{label}.version": "0.2.0", f"{label}.revision": revision}
-    config = {"User": "65534:65534", "Entrypoint": [title], "Env": ["A=b=c"], "Labels": labels}
+    config = {"User": user, "Entrypoint": [title], "Env": ["A=b=c"], "Labels": labels}
     names = [f"{number}.tar" for number in range(len(layers))]
     files = {
         "manifest.json": json.dumps(

@@ -12,6 +12,7 @@ from vmferry_agent.decisions.aftermath import duty, stands_still_for_it
 from vmferry_api import FINALIZER
 from vmferry_api.migrations import SourceReport, TargetReport, VMMigration
 from vmferry_operator.decisions.situations import in_post_copy
+from vmferry_operator.decisions.wording import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class Fate(Enum):
     LET_GO = auto()
     """Nothing is under way, and there is no operator to let it go."""
     UNKNOWN = auto()
-    """Something may be under way, and neither operator nor agent lives to end it or to tell."""
+    """Something may be under way, and neither operator nor agent lives to end it or to tell; or what they tell
+    can't be read."""
 
 
 def living(leases: Sequence[Mapping[str, Any]], now: datetime) -> Living:
@@ -49,6 +51,8 @@ def fate(migration: VMMigration, alive: Living, now: datetime) -> Fate:
     """What a migration waits for that is deleted."""
     if FINALIZER not in migration.metadata.finalizers:
         return Fate.GOES
+    if migration.has_unread_status:
+        return Fate.UNKNOWN
     if alive.operator:
         return Fate.OPERATOR
     if not may_be_under_way(migration, now):
@@ -84,6 +88,8 @@ _WAITS = {
 def told(migration: VMMigration, alive: Living, now: datetime) -> str:
     """One that is not over, where its VM was seen last, and what it waits for."""
     spec, status = migration.spec, migration.status
+    if migration.has_unread_status:
+        return f"{name(migration)}: nobody can tell how it stands: {listed(migration.unreadable)}"
     seen = (
         f"{spec.vm} was seen last: {_seen(status.source)} on {spec.source_node}, "
         f"{_seen(status.target)} on {spec.target_node}"

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from vmferry_api.moments import Moment
 from vmferry_api.schemas import ApiModel
 
 
@@ -74,7 +75,7 @@ class Condition(ApiModel):
     status: Status = Field(description="True, False or Unknown.")
     reason: str = Field(description="Why, as one CamelCase word for programs.", max_length=64)
     message: str = Field(default="", description="Why, for people.", max_length=4096)
-    last_transition_time: datetime = Field(description="When the status last changed.")
+    last_transition_time: Moment = Field(description="When the status last changed.")
     observed_generation: int | None = Field(
         default=None, description="The metadata.generation that it was set for.", ge=0
     )

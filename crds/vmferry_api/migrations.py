@@ -1,6 +1,6 @@
 """VMMigration: one live migration of one VM, asked for, decided on and reported in one object."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from vmferry_api.conditions import Condition
 from vmferry_api.durations import Duration, duration_rule
+from vmferry_api.moments import AnyMoment, Moment
 from vmferry_api.names import Name, object_name_rule, vm_name_rule
 from vmferry_api.objects import ApiObject
 from vmferry_api.policies import (
@@ -22,6 +23,11 @@ from vmferry_api.quantities import Quantity
 from vmferry_api.schemas import ApiModel, Rule, rules
 
 Text = Annotated[str, Field(max_length=4096)]
+HIGHEST_ATTEMPT = 1_000_000
+"""More than one migration comes to in years: what follows the highest number must be a number, too."""
+LONGEST_ERRORS = 2**17
+"""Bytes of the errors of all attempts together; a hundred of libvirt's longest (1 KiB) fit. An object has 1.5 MiB
+at most, and what agents may fill of that must leave room for what the operator writes."""
 
 
 class PolicyRef(ApiModel):
@@ -380,7 +386,7 @@ class Desired(ApiModel):
         default=timedelta(seconds=2), description="Progress is reported no oftener than this."
     )
     reason: Text = Field(default="", description="Why this revision, for people.")
-    time: datetime | None = Field(default=None, description="When this revision was decided.")
+    time: Moment | None = Field(default=None, description="When this revision was decided.")
 
 
 class ApplyError(ApiModel):
@@ -395,7 +401,7 @@ class Applied(ApiModel):
 
     revision: int = Field(description="The revision of `desired` that was carried out.", ge=0)
     attempt: int = Field(description="The attempt that it was carried out in.", ge=0)
-    time: datetime = Field(description="When.")
+    time: Moment = Field(description="When.")
     errors: list[ApplyError] = Field(default=[], description="What the host refused of it.", max_length=16)
 
 
@@ -465,11 +471,11 @@ class Forecast(ApiModel):
 
     converges: bool = Field(description="Whether it ends within the downtime that may be granted.")
     floor: Duration | None = Field(default=None, description="The needed downtime that it tends to.")
-    completion: datetime | None = Field(default=None, description="When it will end, if it does.")
+    completion: Moment | None = Field(default=None, description="When it will end, if it does.")
     next_action: str | None = Field(
         default=None, description="What will be done if it goes on like this.", max_length=512
     )
-    next_time: datetime | None = Field(default=None, description="When.")
+    next_time: Moment | None = Field(default=None, description="When.")
     why: Text = Field(default="", description="From which figures.")
 
 
@@ -482,7 +488,7 @@ class Queue(ApiModel):
     priority: int = Field(
         default=0, description="Its queuePriority; each point counts as a minute of waiting."
     )
-    since: datetime = Field(description="Since when it has waited for its turn.")
+    since: Moment = Field(description="Since when it has waited for its turn.")
     waiting_for: str = Field(
         description="What is full: perCluster, outgoingPerNode, incomingPerNode, or vm (another migration of "
         "the VM).",
@@ -494,7 +500,7 @@ class Queue(ApiModel):
 class StepRecord(ApiModel):
     """A step that was taken."""
 
-    time: datetime = Field(description="When it was decided.")
+    time: Moment = Field(description="When it was decided.")
     attempt: int | None = Field(default=None, description="The attempt in which it was taken.", ge=1)
     step: int | None = Field(
         default=None, description="Its place in the policy's list, from 1, when it was taken.", ge=1
@@ -507,7 +513,7 @@ class StepRecord(ApiModel):
         max_length=512,
     )
     revision: int = Field(description="The revision of `desired` that carries it.", ge=1)
-    effective: datetime | None = Field(default=None, description="When the host had carried it out.")
+    effective: Moment | None = Field(default=None, description="When the host had carried it out.")
     outcome: str = Field(
         default="Pending", description="Pending, Applied, or Failed with what the host said.", max_length=1024
     )
@@ -532,9 +538,9 @@ class AttemptOutcome(StrEnum):
 class Attempt(ApiModel):
     """One start of the migration in libvirt."""
 
-    number: int = Field(description="From 1.", ge=1)
-    start: datetime = Field(description="When it began.")
-    end: datetime | None = Field(default=None, description="When it ended.")
+    number: int = Field(description="From 1.", ge=1, le=HIGHEST_ATTEMPT)
+    start: AnyMoment = Field(description="When it began.")
+    end: Moment | None = Field(default=None, description="When it ended.")
     outcome: AttemptOutcome | None = Field(default=None, description="How it ended.")
     error: Text | None = Field(default=None, description="What went wrong, or why it was given up.")
     downtime: Duration | None = Field(default=None, description="How long the guest really stopped.")
@@ -553,15 +559,15 @@ class Attempt(ApiModel):
 class Recovery(ApiModel):
     """An interruption of post-copy, and what was done about it."""
 
-    since: datetime = Field(description="When the last memory flowed before it.")
-    again: datetime | None = Field(
+    since: Moment = Field(description="When the last memory flowed before it.")
+    again: Moment | None = Field(
         default=None,
         description="The same, where it was interrupted again within a minute of its end; absent: it was not.",
     )
     tries: int = Field(default=0, description="How often it was tried to take it up again.", ge=0)
-    last_try: datetime | None = Field(default=None, description="When it was tried last.")
+    last_try: Moment | None = Field(default=None, description="When it was tried last.")
     error: Text | None = Field(default=None, description="What libvirt said to that.")
-    end: datetime | None = Field(default=None, description="When memory flowed again.")
+    end: Moment | None = Field(default=None, description="When memory flowed again.")
 
 
 class VMMigrationStatus(ApiModel):
@@ -590,7 +596,7 @@ class VMMigrationStatus(ApiModel):
     )
     forecast: Forecast | None = Field(default=None, description="What is to be expected.")
     queue: Queue | None = Field(default=None, description="While it waits for its turn.")
-    waiting_since: datetime | None = Field(
+    waiting_since: Moment | None = Field(
         default=None,
         description="Since when something has been in the way of a start: hosts, agents or policy, one after the "
         "other; after 15 minutes it fails. Absent: nothing is in the way, or it waits for its turn.",
@@ -605,7 +611,16 @@ class VMMigrationStatus(ApiModel):
         default=[],
         description="Each start in libvirt, and how it ended.",
         max_length=100,
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra={
+            "x-kubernetes-list-type": "atomic",
+            **rules(
+                Rule(
+                    rule="self.map(each, has(each.error) ? size(bytes(each.error)) : 0).sum()"
+                    f" <= {LONGEST_ERRORS}",
+                    message=f"the errors of all attempts together must not be longer than {LONGEST_ERRORS} bytes",
+                )
+            ),
+        },
     )
     conditions: list[Condition] = Field(
         default=[],

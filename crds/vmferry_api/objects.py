@@ -2,20 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from datetime import datetime
+from functools import reduce
+from operator import getitem
 from typing import Any, Self
 
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from vmferry_api.moments import Moment
 from vmferry_api.schemas import ApiModel
+
+Path = tuple[str | int, ...]
+"""To a part of an object: names of fields and places in lists."""
 
 
 class ManagedFields(ApiModel):
-    """Of one field manager: when it last changed something, by the API server's clock."""
+    """Of one field manager: when it last changed something, by the API server's clock.
+
+    Whoever may edit an object may add any of another one's, with any time.
+    """
 
     manager: str = ""
-    time: datetime | None = None
+    time: Moment | None = None
 
 
 class ObjectMeta(ApiModel):
@@ -28,8 +36,8 @@ class ObjectMeta(ApiModel):
     resource_version: str = ""
     labels: Mapping[str, str] = Field(default={})
     finalizers: Sequence[str] = ()
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
+    creation_timestamp: Moment | None = None
+    deletion_timestamp: Moment | None = None
     managed_fields: Sequence[ManagedFields] = ()
 
 
@@ -38,12 +46,17 @@ class ApiObject(ApiModel):
 
     metadata: ObjectMeta
     unreadable: Sequence[str] = Field(default=(), exclude=True)
-    """Fields of the spec that are left out since they can't be read, each with why; by what is left of the spec
-    nothing may be begun."""
+    """What is left out since it can't be read, each with why: fields of the spec, or the whole status. By what is
+    left nothing may be begun."""
+
+    @property
+    def has_unread_status(self) -> bool:
+        """Whether nothing is known of its status, or nothing new."""
+        return any(each.startswith("status") for each in self.unreadable)
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Self:
-        """Read what is stored, without the optional fields that can't be read.
+        """Read what is stored, without the optional parts that can't be read.
 
         A rule may have been looser when they were written, or a newer version have other words. Whoever cancels or
         deletes such an object must be heard all the same. Of the spec whole fields are left out; of the status,
@@ -56,49 +69,70 @@ class ApiObject(ApiModel):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            details = [each for each in error.errors(include_url=False) if not _is_in(each, "status")]
-            left_out = {str(each["loc"][1]) for each in details if _is_in(each, "spec")}
+            details = [each for each in error.errors(include_url=False) if not _is_of_others(each["loc"])]
+            left_out = {str(each["loc"][1]) for each in details if _is_of_spec(each["loc"])}
             spec = {name: value for name, value in raw.get("spec", {}).items() if name not in left_out}
             read = cls._without_strange_words({**raw, "spec": spec})
-            return read.replace(unreadable=tuple(_in_words(each) for each in details))
+            return read.replace(unreadable=tuple(map(_in_words, details)))
+
+    @classmethod
+    def read_but_status(cls, raw: Mapping[str, Any], error: ValidationError) -> Self:
+        """Read the rest, where nothing of the status can be read: it is empty then.
+
+        Args:
+            raw: What is stored.
+            error: Why its status can't be read.
+
+        Raises:
+            ValidationError: Neither can the rest.
+        """
+        rest = cls.read({**raw, "status": {}})
+        why = [_in_words(each) for each in error.errors(include_url=False) if each["loc"][0] == "status"]
+        return rest.replace(unreadable=(*rest.unreadable, *why))
 
     @classmethod
     def _without_strange_words(cls, raw: Mapping[str, Any]) -> Self:
-        """Read it, its status without the optional parts that can't be read."""
-        rest = deepcopy(dict(raw))
-        while True:
+        """Read it without the optional parts that can't be read of what others write."""
+        rest, first = deepcopy(dict(raw)), None
+        while True:  # what lacks something by now goes in the next round
             try:
                 return cls.model_validate(rest)
             except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                if not _is_in(first, "status") or not _left_out(rest, first["loc"]):
-                    raise
+                first = first or error
+                found = {_to_leave_out(rest, each["loc"]) for each in error.errors(include_url=False)}
+                places = [place for place in found if place is not None]
+                if len(places) < len(found):
+                    raise first from None
+                for place in sorted(places, reverse=True):  # from the end, so that places in lists stay right
+                    del _at(rest, place[:-1])[place[-1]]
 
 
 _ORDERS = ("status", "desired")
 _ATTEMPTS = ("status", "attempts")
+_MANAGED_FIELDS = ("metadata", "managedFields")
 
 
-def _left_out(container: Any, path: Sequence[str | int]) -> bool:  # noqa: ANN401 - JSON
-    """Remove what is at a path, or what lacks it there; whether that may be done."""
-    if path[:2] == _ORDERS or path == _ATTEMPTS:
-        return False
-    *above, last = path
-    holders = [container]
-    for step in above:
-        holders.append(holders[-1][step])
-    if isinstance(holders[-1], dict) and last in holders[-1]:
-        del holders[-1][last]
-        return True
-    # required, and not there: the part that lacks it goes, unless that is an entry of a list, or all of the status
-    if len(above) > 1 and isinstance(above[-1], str):
-        del holders[-2][above[-1]]
-        return True
-    return False
+def _to_leave_out(container: object, path: Path) -> Path | None:
+    """What is at a path, or what lacks it there; None: that may not be left out."""
+    if not _is_of_others(path):
+        return None
+    holder = _at(container, path[:-1])
+    place = path[:-1] if isinstance(holder, dict) and path[-1] not in holder else path
+    is_needed = place[:2] == _ORDERS or _ATTEMPTS in {place, place[:-1]} or len(place) == 1
+    return None if is_needed else place
 
 
-def _is_in(error: ErrorDetails, part: str) -> bool:
-    return len(error["loc"]) > 1 and error["loc"][0] == part
+def _at(container: Any, path: Path) -> Any:  # noqa: ANN401 - JSON
+    return reduce(getitem, path, container)
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether it is what others write beside this process, without a rule to hold them to."""
+    return path[0] == "status" or path[:2] == _MANAGED_FIELDS
+
+
+def _is_of_spec(path: Path) -> bool:
+    return len(path) > 1 and path[0] == "spec"
 
 
 def _in_words(error: ErrorDetails) -> str:

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from vmferry_api.schemas import Rule
 
@@ -13,6 +13,9 @@ _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 PATTERN = "^([0-9]+([.][0-9]+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P|)$"
 """Fewer forms than Kubernetes' quantities have: no exponents, no signs, no thousandths of a byte."""
 MAX_LENGTH = 32
+MOST = 2**60
+"""An exbibyte; what is more is taken for this, and what is negative for none, so that all figures made of them
+keep within what a float can hold."""
 _MEBI = 2**20
 
 
@@ -48,9 +51,15 @@ def _validate(value: Any) -> Any:  # noqa: ANN401 - whatever the JSON holds; pyd
     return parse_quantity(value) if isinstance(value, str) else value
 
 
+def bounded(value: int) -> int:
+    """The nearest one that may be told."""
+    return value if 0 <= value <= MOST else min(max(value, 0), MOST)
+
+
 Quantity = Annotated[
     int,
     BeforeValidator(_validate),
+    AfterValidator(bounded),
     PlainSerializer(format_quantity, return_type=str),
     WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": MAX_LENGTH}),
 ]

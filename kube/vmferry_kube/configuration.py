@@ -4,7 +4,7 @@ Each flag `--some-thing` is the variable `VMFERRY_SOME_THING` and the file's key
 than a variable, a variable more than the file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,15 @@ def option(flag: str, help_: str, **words: Any) -> Option:  # noqa: ANN401 - cli
         words: click's.
     """
     variable = _PREFIX + flag.partition("/")[0].removeprefix("--").replace("-", "_").upper()
-    words = {"show_default": "default" in words, "metavar": words.pop("metavar", None), **words}
+    words = {"show_default": _shown(flag, words), "metavar": words.pop("metavar", None), **words}
     return click.option(flag, help=help_, envvar=variable, show_envvar=True, **words)
+
+
+def _shown(flag: str, words: Mapping[str, object]) -> bool | str:
+    """Whether the help tells the default, or in which words: click would say by what a flag is switched on."""
+    if "/" in flag:
+        return "on" if words["default"] else "off"
+    return "default" in words
 
 
 def configured_by(*several: Option) -> Option:

@@ -91,8 +91,8 @@ class StatusWriter:
         return result
 
 
-class FinalizerWriter:
-    """Puts the migration finalizer on objects and takes it off.
+class _MigrationWriter:
+    """Writes to VMMigrations other than to their status.
 
     Args:
         client: The connection.
@@ -102,6 +102,10 @@ class FinalizerWriter:
     def __init__(self, client: ApiClient, *, tell: Tell = untold) -> None:
         self._api = CustomObjectsApi(client)
         self._tell = tell
+
+
+class FinalizerWriter(_MigrationWriter):
+    """Puts the migration finalizer on objects and takes it off."""
 
     async def set(self, metadata: ObjectMeta, *, held: bool) -> dict[str, Any]:
         """Add or remove it; the object as it then is.
@@ -128,17 +132,8 @@ class FinalizerWriter:
         return result
 
 
-class Remover:
-    """Deletes migrations.
-
-    Args:
-        client: The connection.
-        tell: Takes what each deletion took.
-    """
-
-    def __init__(self, client: ApiClient, *, tell: Tell = untold) -> None:
-        self._api = CustomObjectsApi(client)
-        self._tell = tell
+class Remover(_MigrationWriter):
+    """Deletes migrations."""
 
     async def remove(self, metadata: ObjectMeta) -> None:
         """Delete this one, if it is as it was seen; a namesake stays.

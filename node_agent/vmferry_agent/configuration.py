@@ -7,19 +7,20 @@ from pathlib import Path
 import click
 from typing_extensions import override
 
-from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri
+from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri, tls_destination
 from vmferry_kube.configuration import LOG_OPTIONS, configured_by, health_options, option
 from vmferry_kube.leases import NAMESPACE
 from vmferry_kube.logs import LogFormat
 
 
 @dataclass(frozen=True, kw_only=True)
-class Configuration:
-    """How an agent is to run."""
+class CheckConfiguration:
+    """As an agent's, where an agent's pod is looked at: its arguments are not those of whoever looks."""
 
     node: str
     libvirt_uri: str
-    connect_uri: str
+    connect_uri: str | None
+    """None: where it leads is not looked at."""
     migration_uri: str | None
     tls_destination: str | None
     measure_dirty_rate: bool
@@ -29,6 +30,13 @@ class Configuration:
     record_traces: Path | None
     log_format: LogFormat
     verbose: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration(CheckConfiguration):
+    """How an agent is to run."""
+
+    connect_uri: str
 
 
 class _Uri(click.ParamType[str]):
@@ -45,21 +53,18 @@ class _Uri(click.ParamType[str]):
             self.fail(f"{value!r} {error}", param, ctx)
 
 
-options = configured_by(
+_BEFORE = (
     option("--node", "The name of the Node object that this host is.", required=True),
     option("--libvirt-uri", "This host's libvirt daemon.", default="qemu:///system", type=_Uri(libvirt_uri)),
-    option(
-        "--connect-uri",
-        "How other hosts' libvirt daemons reach this one's (peer-to-peer), such as qemu+tls://node-a/system.",
-        required=True,
-        type=_Uri(connect_uri),
-    ),
+)
+_AFTER = (
     option(
         "--migration-uri", "Where this host's QEMU listens, such as tcp://10.0.0.7.", type=_Uri(migration_uri)
     ),
     option(
         "--tls-destination",
         "The name in the certificate of this host's QEMU, where it is not the host of the migration URI.",
+        type=_Uri(tls_destination),
     ),
     option(
         "--measure-dirty-rate/--no-measure-dirty-rate",
@@ -76,4 +81,18 @@ options = configured_by(
     ),
     *LOG_OPTIONS,
 )
+_CONNECT_URI = (
+    "How other hosts' libvirt daemons reach this one's (peer-to-peer), such as qemu+tls://node-a/system"
+)
+options = configured_by(
+    *_BEFORE,
+    option("--connect-uri", f"{_CONNECT_URI}.", required=True, type=_Uri(connect_uri)),
+    *_AFTER,
+)
 """Gives a command all options; they are the fields of a Configuration."""
+check_options = configured_by(
+    *_BEFORE,
+    option("--connect-uri", f"{_CONNECT_URI}; without it, that is not looked at.", type=_Uri(connect_uri)),
+    *_AFTER,
+)
+"""The same, with those that a CheckConfiguration can do without."""

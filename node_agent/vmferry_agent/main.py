@@ -11,7 +11,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from vmferry_agent.agent import Agent
-from vmferry_agent.configuration import Configuration, options
+from vmferry_agent.configuration import CheckConfiguration, Configuration, check_options, options
 from vmferry_agent.decisions.preflight import Level
 from vmferry_agent.hypervisor.host_certificates import certificates_end
 from vmferry_agent.hypervisor.libvirt_daemons import system_daemon
@@ -23,6 +23,7 @@ from vmferry_agent.preflight import check as look
 from vmferry_agent.preflight import log_libvirt
 from vmferry_agent.reachability import Reachability
 from vmferry_agent.signals import Signals, leave
+from vmferry_api.transports import leads_to_socket
 from vmferry_kube.clients import connect
 from vmferry_kube.health import HealthServer
 from vmferry_kube.leases import Lease, agent_lease_name
@@ -51,10 +52,10 @@ def run(**words: Any) -> None:  # noqa: ANN401 - click's
 
 
 @main.command()
-@options
+@check_options
 def check(**words: Any) -> None:  # noqa: ANN401 - click's
     """Tell whether this host and the cluster have what the agent needs; the exit code is 1 where not."""
-    configuration = Configuration(**words)
+    configuration = CheckConfiguration(**words)
     log_to_stderr(verbose=configuration.verbose)
     if not configuration.verbose:
         logging.disable(logging.INFO)
@@ -77,7 +78,9 @@ async def _run(configuration: Configuration) -> None:
 
 async def _serve(configuration: Configuration, client: ApiClient, signals: Signals) -> None:
     metrics = Metrics()
-    hypervisor = LibvirtHypervisor(configuration.libvirt_uri, metrics)
+    hypervisor = LibvirtHypervisor(
+        configuration.libvirt_uri, metrics, same_machine=leads_to_socket(configuration.connect_uri)
+    )
     agent = Agent(
         configuration.node,
         hypervisor=hypervisor,

@@ -15,7 +15,7 @@ from kubernetes.aio.client import (
     V1SelfSubjectAccessReviewSpec,
 )
 
-from vmferry_agent.configuration import Configuration
+from vmferry_agent.configuration import CheckConfiguration
 from vmferry_agent.decisions.preflight import (
     Finding,
     Level,
@@ -27,6 +27,7 @@ from vmferry_agent.decisions.preflight import (
 )
 from vmferry_agent.hypervisor.calls import in_thread
 from vmferry_agent.hypervisor.libvirt_preflight import look_at_daemon, look_where_it_leads
+from vmferry_agent.hypervisor.libvirt_sockets import look_at_sockets
 from vmferry_api import GROUP, VERSION
 from vmferry_kube.backoff import Backoff
 from vmferry_kube.clients import REQUEST_TIMEOUT, connect
@@ -43,7 +44,7 @@ _LEASES = ("get", "create", "update")
 _LEVELS = {Level.OK: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
-async def check(configuration: Configuration) -> list[Finding]:
+async def check(configuration: CheckConfiguration) -> list[Finding]:
     """Look at everything."""
     several = await asyncio.gather(
         check_libvirt(configuration), check_connect_uri(configuration), check_api_server(configuration)
@@ -51,26 +52,31 @@ async def check(configuration: Configuration) -> list[Finding]:
     return [finding for findings in several for finding in findings]
 
 
-async def log_libvirt(configuration: Configuration) -> None:
+async def log_libvirt(configuration: CheckConfiguration) -> None:
     """Say once in the log what is to be said of this host's libvirt; its first answer takes seconds, too."""
     for finding in await check_libvirt(configuration):
         _logger.log(_LEVELS[finding.level], "%s", finding)
 
 
-async def check_libvirt(configuration: Configuration, *, deadline: float = DEADLINE) -> list[Finding]:
+async def check_libvirt(configuration: CheckConfiguration, *, deadline: float = DEADLINE) -> list[Finding]:
     """Look at this host's daemon."""
     uri = configuration.libvirt_uri
-    return await _within(deadline, lambda: look_at_daemon(uri), hangs(uri, deadline))
+    found = await _within(deadline, lambda: look_at_daemon(uri), [hangs(uri, deadline)])
+    return [*found, *await _within(deadline, lambda: look_at_sockets(uri), [])]
 
 
-async def check_connect_uri(configuration: Configuration, *, deadline: float = DEADLINE) -> list[Finding]:
-    """Look where other hosts are led."""
+async def check_connect_uri(
+    configuration: CheckConfiguration, *, deadline: float = DEADLINE
+) -> list[Finding]:
+    """Look where other hosts are led, where that is known."""
     uri, own = configuration.connect_uri, configuration.libvirt_uri
+    if uri is None:
+        return []
     late = reached(uri, own="", found=None, trouble=f"no answer for {deadline:g} s")
-    return await _within(deadline, lambda: look_where_it_leads(uri, own), late)
+    return await _within(deadline, lambda: look_where_it_leads(uri, own), [late])
 
 
-async def check_api_server(configuration: Configuration) -> list[Finding]:
+async def check_api_server(configuration: CheckConfiguration) -> list[Finding]:
     """Look whether the API server can be reached, and what it lets the agent do."""
     try:
         async with connect() as client:
@@ -83,14 +89,14 @@ async def check_api_server(configuration: Configuration) -> list[Finding]:
         return [api_unreachable(f"no credentials for the API server: {' '.join(str(error).split())}")]
 
 
-async def _within(deadline: float, look: Callable[[], list[Finding]], late: Finding) -> list[Finding]:
+async def _within(deadline: float, look: Callable[[], list[Finding]], late: list[Finding]) -> list[Finding]:
     try:
         return await in_thread(look, deadline=deadline)
     except TimeoutError:
-        return [late]
+        return late
 
 
-async def _api_server(client: ApiClient, configuration: Configuration) -> list[Finding]:
+async def _api_server(client: ApiClient, configuration: CheckConfiguration) -> list[Finding]:
     missing = [
         f"{verb} vmmigrations{'/' if subresource else ''}{subresource}"
         for verb, subresource in _MIGRATIONS

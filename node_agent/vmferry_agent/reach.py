@@ -10,6 +10,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from vmferry_agent.hypervisor.port import HypervisorUnreachable
+from vmferry_api.transports import why_refused
 
 _PORTS = {"tls": 16514, "tcp": 16509, "ssh": 22}
 """By the transport of a connection URI."""
@@ -46,7 +47,9 @@ class NetworkReach(Reach):
 
 
 def end_of(connect_uri: str) -> tuple[str, int] | None:
-    """Where a daemon of another host listens; None: the URI does not tell."""
+    """Where a daemon of another host listens; None: the URI does not tell, or is none to go by."""
+    if why_refused(connect_uri) is not None:
+        return None
     parts = urlsplit(connect_uri)
     _, _, transport = parts.scheme.partition("+")
     port = parts.port or _PORTS.get(transport)

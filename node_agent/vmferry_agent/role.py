@@ -129,7 +129,7 @@ class Role:
             name = metadata.get("name")
             _logger.error("%s: VMMigration %s can't be read, and is left alone: %s", self.name, name, error)
             if served is not None:
-                self._hear_the_user(served, raw, version)
+                self._hear_the_user(served, raw, version, error)
             return
         if not self._concerns(migration):
             _logger.error("%s: %s is not this node's", self.name, migration.metadata.name)
@@ -166,10 +166,12 @@ class Role:
                 served.work.vanish()
         self._follow(before, migration)
 
-    def _hear_the_user(self, served: _Served, raw: Mapping[str, Any], version: int) -> None:
+    def _hear_the_user(
+        self, served: _Served, raw: Mapping[str, Any], version: int, error: ValidationError
+    ) -> None:
         """Of what can't be read as a whole (a newer operator's status, say) take the user's word."""
         with contextlib.suppress(ValidationError):
-            readable = VMMigration.read({**raw, "status": {}})
+            readable = VMMigration.read_but_status(raw, error)
             self._update(served, readable.replace(status=served.migration.status), version, deleted=False)
 
     def _is_newest(self, migration: VMMigration, version: int) -> bool:

@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from vmferry_api.transports import why_refused
+from vmferry_api.transports import why_refused, why_stream_refused
 
 _PATHS = {"/system", "/session"}
 _REMOTE = ("qemu+tls", "qemu+tcp", "qemu+ssh", "qemu+libssh2", "qemu+libssh", "qemu")
@@ -32,7 +32,7 @@ def connect_uri(text: str) -> str:
         ValueError: They can't; says by what they can.
     """
     _check_leads_here(_split(text))
-    refused = why_refused(text)  # by the agents of the others
+    refused = why_refused(text, same_machine=True)  # by the agents of the others
     if refused is not None:
         raise ValueError(refused)
     return text
@@ -57,13 +57,24 @@ def migration_uri(text: str) -> str:
     Raises:
         ValueError: It can't; says to what it can.
     """
-    uri = _split(text)
-    if uri.scheme == "unix" and len(uri.path) > 1 and not uri.hostname:
-        return text
-    if uri.scheme not in {"tcp", "rdma"} or not uri.hostname or uri.path not in {"", "/"}:
-        raise ValueError("must be tcp://HOST, tcp://HOST:PORT, rdma://HOST:PORT or unix:///PATH")
-    if _is_wildcard(uri.hostname):
-        raise ValueError(f"{uri.hostname} is no address to connect to; give this host's")
+    refused = why_stream_refused(migration_uri=text, tls_destination=None)  # by the agents of the others
+    if refused is not None:
+        raise ValueError("must be tcp://HOST, tcp://HOST:PORT or rdma://HOST:PORT")
+    host = urlsplit(text).hostname or ""
+    if _is_wildcard(host):
+        raise ValueError(f"{host} is no address to connect to; give this host's")
+    return text
+
+
+def tls_destination(text: str) -> str:
+    """The name that the certificate of this host's QEMU holds.
+
+    Raises:
+        ValueError: None holds it.
+    """
+    refused = why_stream_refused(migration_uri=None, tls_destination=text)  # by the agents of the others
+    if refused is not None:
+        raise ValueError("is no name, or address, that a certificate holds")
     return text
 
 

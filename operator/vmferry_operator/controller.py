@@ -5,7 +5,8 @@ Until it leads, it follows and writes nothing: what it has seen is there when it
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -175,6 +176,7 @@ class Controller:
         return OperatorState(
             leads=self._leads,
             standing=standing(self._migrations.all(), policies, now=self._now()),
+            unread=self._migrations.unread,
             policies=[policy.metadata.name for policy in policies],
             watches={
                 kind: WatchState(
@@ -189,9 +191,7 @@ class Controller:
         )
 
     def _migration_changed(self, key: ObjectKey, old: VMMigration | None, new: VMMigration | None) -> None:
-        self._events.migration_changed(old, new)
-        if self._counts and old is not None and new is not None and old.metadata.uid == new.metadata.uid:
-            tally(old, new, self._measurements, at=self._now())
+        """What is to be looked at comes first: an object that is in the store is not told of a second time."""
         if new is None:
             self._migration_queue.forget(key)
         else:
@@ -201,6 +201,11 @@ class Controller:
             asyncio.get_running_loop().call_soon(self._wake_others)
         for name in {_policy_name(old), _policy_name(new)} - {None}:
             self._look_at_policy(ObjectKey("", name or ""))
+        with _nothing_failing(f"Events of VMMigration {key}"):
+            self._events.migration_changed(old, new)
+        if self._counts and old is not None and new is not None and old.metadata.uid == new.metadata.uid:
+            with _nothing_failing(f"metrics of VMMigration {key}"):
+                tally(old, new, self._measurements, at=self._now())
 
     def _look_at_migration(self, key: ObjectKey) -> None:
         if self._leads:
@@ -220,16 +225,17 @@ class Controller:
     def _policy_changed(
         self, key: ObjectKey, old: MigrationPolicy | None, new: MigrationPolicy | None
     ) -> None:
-        self._events.policy_changed(old, new)
+        if new is not None:
+            self._look_at_policy(key)
+        if (old.spec if old else None) != (new.spec if new else None):
+            self._cluster.policies_changed()
+            for each in self._migrations.all():
+                if not each.status.is_over:
+                    self._look_at_migration(_key(each))
+        with _nothing_failing(f"Events of MigrationPolicy {key.name}"):
+            self._events.policy_changed(old, new)
         if new is not None:
             self._measurements.policy_seen(key.name)
-            self._look_at_policy(key)
-        if (old.spec if old else None) == (new.spec if new else None):
-            return
-        self._cluster.policies_changed()
-        for each in self._migrations.all():
-            if not each.status.is_over:
-                self._look_at_migration(_key(each))
 
     async def _list_now_and_then(self) -> None:
         while True:
@@ -244,11 +250,11 @@ class Controller:
 
     async def _list_policies(self) -> None:
         items, version = await self._list("migrationpolicies")
-        self._policies.replace(items, version=version)
+        await self._policies.replace(items, version=version)
 
     async def _list_migrations(self) -> None:
         items, version = await self._list("vmmigrations")
-        self._migrations.replace(items, version=version)
+        await self._migrations.replace(items, version=version)
 
     async def _list(self, plural: str) -> tuple[list[dict[str, Any]], int]:
         with asking():
@@ -256,6 +262,15 @@ class Controller:
                 group=GROUP, version=VERSION, plural=plural, _request_timeout=REQUEST_TIMEOUT
             )
         return listed["items"], int(listed["metadata"]["resourceVersion"])
+
+
+@contextmanager
+def _nothing_failing(what: str) -> Iterator[None]:
+    """What is only told or counted holds up nothing else, however strange a status it is made of."""
+    try:
+        yield
+    except Exception:
+        _logger.exception("left out: %s", what)
 
 
 def _key(migration: VMMigration) -> ObjectKey:

@@ -118,11 +118,7 @@ class EventRecorder:
         """Tell what has happened between two sightings; of the first one it is not known what is new."""
         if before is None or after is None or before.metadata.uid != after.metadata.uid:
             return
-        try:
-            events = migration_events(before, after)
-        except Exception:
-            _logger.exception("%s: no events", after.metadata.name)
-            return
+        events = migration_events(before, after)
         if not events:
             return
         regarding, policy = _regarding("VMMigration", after), self._policy_of(after)

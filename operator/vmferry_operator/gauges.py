@@ -42,6 +42,8 @@ class OperatorState:
     leads: bool
     """Whether it decides; otherwise another one does, or none."""
     standing: Standing
+    unread: int
+    """Migrations whose status can't be read."""
     policies: Iterable[str]
     """The names of all that there are."""
     watches: Mapping[str, WatchState]
@@ -118,6 +120,13 @@ def _of_migrations(registry: Registry, state: OperatorState) -> Iterator[Metric]
         "Migrations in post-copy that is interrupted, by the reason of the condition PostCopyInterrupted.",
         ("reason",),
         _by_one(_INTERRUPTED, there.interrupted),
+    )
+    yield _gauge(
+        registry,
+        "migrations_unreadable",
+        "Migrations by whose status nothing can be told or decided.",
+        (),
+        {(): state.unread + there.not_counted},
     )
     yield _gauge(
         registry,

@@ -1,5 +1,6 @@
 """What there is at one moment, counted for metrics. No count is by a VM or a migration: those never end."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from vmferry_api.migrations import Phase, VMMigration
 from vmferry_api.policies import MigrationPolicy
 from vmferry_operator.decisions.occupancy import Occupants, occupies
 from vmferry_operator.decisions.prospects import Expected, prospects
+
+_logger = logging.getLogger(__name__)
 
 NO_POLICY = "(none)"
 """In the place of a policy's name while none is selected; no object can be called so."""
@@ -57,6 +60,8 @@ class Standing:
     """Bytes per second that their shares come to."""
     accepted: Counter[Status] = field(default_factory=Counter)
     """Policies, by the status of Accepted."""
+    not_counted: int = 0
+    """Migrations by whose status nothing can be reckoned."""
 
 
 def standing(
@@ -71,7 +76,11 @@ def standing(
     """
     counted = _Counting({policy.metadata.name: policy for policy in policies}, now)
     for migration in migrations:
-        counted.add(migration)
+        try:
+            counted.add(migration)
+        except Exception:  # one status, which others write, must not take the figures of all
+            _logger.exception("not counted: VMMigration %s", migration.metadata.name)
+            counted.found.not_counted += 1
     for policy in policies:
         accepted = find_condition(policy.status.conditions, ConditionType.ACCEPTED)
         counted.found.accepted[accepted.status if accepted is not None else Status.UNKNOWN] += 1

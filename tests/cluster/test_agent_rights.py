@@ -2,6 +2,7 @@
 
 import pytest
 
+from token_claims import lifetime
 from vmferry_lab.kubectl import Kubectl, KubectlError
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -21,6 +22,12 @@ def stolen(cluster, lab, tmp_path):
     lab.kubectl.run("config", "set-context", "it", "--cluster=it", "--user=it", *words)
     lab.kubectl.run("config", "use-context", "it", *words)
     return Kubectl(kubeconfig)
+
+
+def test_a_token_holds_for_an_hour_and_only_the_pod_s_user_reads_it(cluster):
+    for pod in (cluster.agent("node-a"), *cluster.pods("operator")):
+        assert 0 < lifetime(pod.run("cat", TOKEN)) <= 3600
+        assert pod.run("stat", "-L", "-c", "%a %u", TOKEN).strip() == "600 65534"
 
 
 def test_it_is_bound_to_the_pod_and_to_the_node(cluster, stolen):

@@ -217,7 +217,7 @@ def test_doctor_finds_nothing_wrong_with_the_lab(lab, start_guest, ask, plugin):
         "answers; Kubernetes v",
         "CRD migrationpolicies.vmferry.io v1alpha1, the same as this plugin's",
         "CRD vmmigrations.vmferry.io v1alpha1, the same as this plugin's",
-        "4 policies hold operator and agents to what is theirs",
+        "4 policies are there and bound; what is in them is not compared",
         "agent of node-a",
         "lives (renewed its Lease",
         "operator lives (renewed its Lease",

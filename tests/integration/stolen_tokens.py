@@ -336,7 +336,7 @@ AGENT_TRIES = [
     applied(
         TARGET,
         "write as the source's agent",
-        {"attempts": []},
+        {**REPORTED, "attempts": []},
         by=SOURCE_AGENT,
         refused="the agent of node node-b may write of this status only target; not attempts",
     ),
@@ -563,17 +563,48 @@ AGENT_TRIES = [
     *(
         applied(
             TARGET,
-            f"have the source's libvirtd run a program (`{uri}`)",
+            f"{what} (`{uri}`)",
             {"target": {"ready": True, "connectURI": uri}},
             by=TARGET_AGENT,
             refused="the agent of node node-b may be reached only at the address of a QEMU host's daemon, such as "
-            f"qemu+tls://HOST/system, without a program to run; not at {uri}",
+            f"qemu+tls://HOST/system, that says no more than how to connect; not at {uri}",
         )
-        for uri in (
-            "qemu+ext:///system?command=/tmp/x",
-            "qemu+ssh://node-b/system?a=1;Command=/tmp/x",
-            "qemu+ssh://node-b/system?%63ommand=/tmp/x",
+        for what, uri in (
+            ("have the source's libvirtd run a program", "qemu+ext:///system?command=/tmp/x"),
+            ("have the source's libvirtd run a program", "qemu+ssh://node-b/system?a=1;Command=/tmp/x"),
+            ("have the source's libvirtd run a program", "qemu+ssh://node-b/system?%63ommand=/tmp/x"),
+            (
+                "have the source's libvirtd ask itself to run one",
+                "qemu+unix:///system?socket=/run/libvirt/libvirt-sock&name=qemu+ssh://x/system%3Fcommand=/tmp/x",
+            ),
+            (
+                "have the source's libvirtd ask itself to run one",
+                "qemu+tls://node-a/system?name=qemu+ssh://x/system%3Fcommand=/tmp/x",
+            ),
+            ("have it run one on another host", "qemu+ssh://node-c/system?netcat=/sbin/reboot"),
+            (
+                "have it write to a file of the source's host",
+                "qemu+libssh://node-b/system?known_hosts=/root/.ssh/authorized_keys&known_hosts_verify=auto",
+            ),
+            (
+                "have it trust an authority of the target's choice",
+                "qemu+tls://node-b/system?pkipath=/shared/images",
+            ),
         )
+    ),
+    applied(
+        TARGET,
+        "have memory sent into a socket of the source's host",
+        {"target": {"ready": True, "migrationURI": "unix:///run/x"}},
+        by=TARGET_AGENT,
+        refused="the agent of node node-b may have memory sent only to a host, as by tcp://HOST; not to unix:///run/x",
+    ),
+    applied(
+        TARGET,
+        "have memory sent to whoever has a certificate for any name (`tlsDestination` is empty)",
+        {"target": {"ready": True, "tlsDestination": ""}},
+        by=TARGET_AGENT,
+        refused="the agent of node node-b may tell as tlsDestination only a name that a certificate holds; not ''",
     ),
     applied(
         TARGET,

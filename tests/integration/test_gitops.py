@@ -169,9 +169,9 @@ def test_what_is_no_longer_in_git_is_pruned(kubectl, tmp_path):
     kubectl.run("delete", "migpol", "kept")
 
 
-def kustomized(kubectl, directory):
+def kustomized(kubectl, directory, *options):
     """What kustomize builds of a directory, by kind and name."""
-    built = yaml.safe_load_all(kubectl.run("kustomize", str(directory)))
+    built = yaml.safe_load_all(kubectl.run("kustomize", *options, str(directory)))
     return {(each["kind"], each["metadata"]["name"]): each for each in built}
 
 
@@ -201,31 +201,60 @@ def test_argo_cd_s_configuration_gets_both_scripts_and_keeps_what_it_has(kubectl
 
 
 def test_the_examples_name_what_there_is():
-    flux = list(yaml.safe_load_all((GITOPS / "flux" / "policies.yaml").read_text()))
-    paths = [each["spec"]["path"] for each in flux if each["kind"] == "Kustomization"]
     application = yaml.safe_load((GITOPS / "argocd" / "application.yaml").read_text())
-    for path in (*paths, application["spec"]["source"]["path"]):
+    for path in (*(each["path"] for each in flux().values()), application["spec"]["source"]["path"]):
         assert (CHECKOUT / path / "kustomization.yaml").is_file()
-    assert all(each["spec"]["prune"] for each in flux if each["kind"] == "Kustomization")
+    assert all(each["prune"] for each in flux().values())
+
+
+def flux():
+    """What Flux' example says of each of its Kustomizations, by name."""
+    objects = yaml.safe_load_all((GITOPS / "flux" / "policies.yaml").read_text())
+    return {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Kustomization"}
+
+
+def applied_by_flux(kubectl, directory, name):
+    """What a Kustomization of the example applies, by kind and name: Flux patches as kustomize does."""
+    spec = flux()[name]
+    (directory / name).mkdir()
+    (directory / name / "checkout").symlink_to(CHECKOUT)
+    patched = {"resources": [f"checkout/{spec['path']}"], "patches": spec.get("patches", [])}
+    (directory / name / "kustomization.yaml").write_text(yaml.safe_dump(patched))
+    return kustomized(kubectl, directory / name, "--load-restrictor=LoadRestrictionsNone")
+
+
+KINDS = {
+    ("CustomResourceDefinition", "migrationpolicies.vmferry.io"),
+    ("CustomResourceDefinition", "vmmigrations.vmferry.io"),
+}
 
 
 def test_what_flux_prunes_leaves_the_kinds_and_with_them_all_migrations(kubectl, tmp_path):
-    flux = yaml.safe_load_all((GITOPS / "flux" / "policies.yaml").read_text())
-    (base,) = (each["spec"] for each in flux if each["spec"].get("path") == "./manifests/base")
-    shutil.copytree(CHECKOUT / "manifests" / "base", tmp_path / "manifests" / "base")
-    shutil.copytree(CHECKOUT / "crds", tmp_path / "crds")
-    patched = {"resources": ["manifests/base"], "patches": base.get("patches", [])}  # as Flux does it
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(patched))
     kept = {
-        name
-        for name, each in kustomized(kubectl, tmp_path).items()
+        object_
+        for name in flux()
+        for object_, each in applied_by_flux(kubectl, tmp_path, name).items()
         if each["metadata"].get("annotations", {}).get("kustomize.toolkit.fluxcd.io/prune") == "disabled"
     }
-    assert kept == {
-        ("CustomResourceDefinition", "migrationpolicies.vmferry.io"),
-        ("CustomResourceDefinition", "vmmigrations.vmferry.io"),
-        ("Namespace", "vmferry-system"),
-    }
+    assert kept == {*KINDS, ("Namespace", "vmferry-system")}
+
+
+def test_flux_applies_all_of_the_base_and_nothing_twice(kubectl, tmp_path):
+    """Two that apply the same object take it from each other at each turn."""
+    names = [name for name in flux() if name != "migration-policies"]
+    applied = [each for name in names for each in applied_by_flux(kubectl, tmp_path, name)]
+    assert len(applied) == len(set(applied))
+    assert set(applied) == kustomized(kubectl, CHECKOUT / "manifests" / "base").keys()
+
+
+def test_flux_applies_policies_whatever_has_become_of_operator_and_agents(kubectl, tmp_path):
+    """What depends on a Kustomization waits for all in it; agents are not all ready while a host is down."""
+    needed = flux()["migration-policies"]["dependsOn"]
+    for each in needed:
+        assert flux()[each["name"]]["wait"]
+        assert not flux()[each["name"]].get("dependsOn")
+    waited_for = {one for each in needed for one in applied_by_flux(kubectl, tmp_path, each["name"])}
+    assert waited_for == KINDS
 
 
 def test_argo_cd_s_example_prunes_no_kinds(kubectl):

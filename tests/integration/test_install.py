@@ -1,4 +1,4 @@
-"""What docs/install.md tells to type, with a real API server and the real helm."""
+"""What docs/install.md and docs/upgrades.md tell to type, with a real API server and the real helm."""
 
 import os
 import subprocess
@@ -19,6 +19,8 @@ from vmferry_lab.until import until
 PAGE = "docs/install.md"
 TEXT = (ROOT / PAGE).read_text()
 BLOCKS = [each for each in blocks(PAGE, TEXT) if each.test == "tests/integration/test_install.py"]
+UPGRADES = "docs/upgrades.md"
+UPGRADING = [*blocks(UPGRADES, (ROOT / UPGRADES).read_text())]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,68 @@ def test_helm_comes_back_under_another_name_to_the_kinds_that_it_left(kubectl, s
     remove(kubectl)
 
 
+@pytest.fixture
+def own(tmp_path):
+    """Writes a kustomization of an administrator's own."""
+
+    def write(**more):
+        (tmp_path / "own").mkdir(exist_ok=True)
+        (tmp_path / "own" / "vmferry").unlink(missing_ok=True)
+        (tmp_path / "own" / "vmferry").symlink_to(ROOT)
+        (tmp_path / "own" / "kustomization.yaml").write_text(yaml.safe_dump(more))
+        return tmp_path / "own"
+
+    return write
+
+
+GROUP = """\
+- op: replace
+  path: /spec/template/spec/securityContext/supplementalGroups
+  value: [986]
+"""
+
+
+def test_an_upgrade_as_the_page_has_it_keeps_what_is_the_cluster_s_own(kubectl, shell, own):
+    patches = [{"target": {"kind": "DaemonSet"}, "patch": GROUP}]
+    ours = own(resources=["vmferry/manifests/base"], patches=patches)
+    (upgrading,) = (each for each in UPGRADING if "OURS" in each.text)
+    for _ in ("installs it", "upgrades it"):
+        for command in commands(upgrading):
+            code, said = shell.run(command.text.replace("OURS", str(ours)))
+            assert code == 0, said
+        agents = kubectl.get("daemonset", "vmferry-agent", namespace="vmferry-system")
+        assert agents["spec"]["template"]["spec"]["securityContext"]["supplementalGroups"] == [986]
+        kubectl.run("diff", "--server-side", "-k", str(ours))  # fails where anything differs
+    remove(kubectl)
+
+
+def test_nothing_is_left_of_components_and_overlays_whatever_is_applied_when_it_is_removed(
+    kubectl, shell, own
+):
+    """The page's way without the plugin; with it: tests/e2e/uninstall."""
+    unknown = "$patch: delete\napiVersion: monitoring.coreos.com/v1\nkind: Any\nmetadata: {name: any}\n"
+    ours = own(
+        resources=["vmferry/manifests/overlays/monitoring"],
+        components=["vmferry/manifests/components/vms-by-namespace"],
+        patches=[{"target": {"group": "monitoring.coreos.com"}, "patch": unknown}],
+    )
+    kubectl.run("apply", "--server-side", "-k", str(ours))
+    kubectl.run("apply", "--server-side", "-k", str(ROOT / "manifests" / "base"))
+    assert "vmferry-vms-by-namespace" in left(kubectl)
+    (removing,) = (each for each in UPGRADING if "delete vmmigrations --all" in each.text)
+    for command in commands(removing):
+        code, said = shell.run(command.text)
+        assert code == 0, said
+    assert left(kubectl) == ""
+
+
+def left(kubectl):
+    """What there is of vmferry outside of namespaces."""
+    kinds = kubectl.run("api-resources", "--namespaced=false", "--verbs=list", "-o", "name").split()
+    names = kubectl.run("get", ",".join(kinds), "-o", "name").splitlines()
+    return "\n".join(each for each in names if "vmferry" in each)
+
+
 def operator(kubectl):
     return kubectl.get("deployment", "vmferry-operator", namespace="vmferry-system")
 
@@ -103,6 +167,11 @@ def typed(shell, block):
         assert missing(command.shown, said) is None, f"{PAGE}:{command.line}: {command.text}\n{said}"
 
 
+def test_the_page_names_the_helm_that_its_commands_are_run_with(shell):
+    assert "Helm 4: the commands here were run with that" in TEXT
+    assert shell.run("helm version --short")[1].startswith("v4.")
+
+
 def test_the_kustomization_of_the_page_sets_what_it_is_about(tmp_path):
     (written,) = (text for text in TEXT.split("```yaml\n")[1:] if text.startswith("# kustomization.yaml"))
     (tmp_path / "vmferry").symlink_to(ROOT)
@@ -110,7 +179,10 @@ def test_the_kustomization_of_the_page_sets_what_it_is_about(tmp_path):
     (tmp_path / "kustomization.yaml").write_text(own)
     words = [str(kubectl_path()), "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
     built = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
-    (agent,) = (each for each in yaml.safe_load_all(built) if each["kind"] == "DaemonSet")
+    objects = list(yaml.safe_load_all(built))
+    (network,) = (each for each in objects if each["kind"] == "NetworkPolicy")
+    assert [each["port"] for each in network["spec"]["egress"][0]["ports"]] == [443, 16443]
+    (agent,) = (each for each in objects if each["kind"] == "DaemonSet")
     pod = agent["spec"]["template"]["spec"]
     assert pod["securityContext"]["supplementalGroups"] == [986]
     assert pod["securityContext"]["runAsNonRoot"]

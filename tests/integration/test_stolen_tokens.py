@@ -28,7 +28,7 @@ from stolen_tokens import (
     merged,
 )
 
-from vmferry_api.owners import OPERATOR, SOURCE_AGENT
+from vmferry_api.owners import OPERATOR, SOURCE_AGENT, TARGET_AGENT
 from vmferry_lab.controlplane.accounts import AGENT_ACCOUNT
 from vmferry_lab.controlplane.control_plane import OPERATOR as OPERATOR_USER
 from vmferry_lab.kubectl import Kubectl
@@ -167,6 +167,34 @@ def test_what_is_let_through_on_status_changes_nothing_else(bearers):
     }
     bearers[SOURCE](merged(SOURCE, "", f"{place}/status", body, by=SOURCE_AGENT))
     assert bearers[ADMINISTRATOR](look) == before
+
+
+@pytest.mark.usefixtures("migrations")
+@pytest.mark.parametrize(
+    ("connect_uri", "told"),
+    [
+        ("qemu+tls://10.0.0.7/system", {}),
+        ("qemu+tls://[fd00::7]:16514/system", {"migrationURI": "tcp://[fd00::7]"}),
+        (
+            "qemu+tls://node-b/system?no_verify=0&tls_priority=NORMAL:-VERS-TLS1.0",
+            {"tlsDestination": "node-b.example"},
+        ),
+        (
+            "qemu+tcp://198.18.2.12/system",
+            {"migrationURI": "tcp://198.18.2.12:49152", "tlsDestination": "fd00::7"},
+        ),
+        ("qemu+ssh://root@node-b/system?keyfile=/etc/vmferry/id&no_verify=1", {"migrationURI": "rdma://b:1"}),
+        ("qemu+libssh2://node-b/session?sshauth=agent,privkey", {"migrationURI": "tcp://node-b/"}),
+        (
+            "qemu+unix:///session?socket=/tmp/vmf-x_1/hosts/node-b/run/libvirt-sock",
+            {"migrationURI": "tcp://127.0.0.1"},
+        ),
+    ],
+)
+def test_a_target_is_reached_by_what_says_how_to_connect(bearers, connect_uri, told):
+    target = {"ready": True, "connectURI": connect_uri, **told}
+    stored = bearers[TARGET](applied(TARGET, "", {"target": target}, by=TARGET_AGENT))
+    assert stored["status"]["target"] == {**stored["status"]["target"], **target}
 
 
 def row(attempt):

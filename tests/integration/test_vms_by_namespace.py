@@ -6,8 +6,11 @@ import re
 from fnmatch import fnmatchcase
 
 import pytest
+import yaml
 from kubernetes import client, config
 
+from doc_pages import ROOT
+from doc_pages.blocks import blocks, commands
 from vmferry_api import API_VERSION, GROUP, VERSION
 from vmferry_lab.kubectl import KubectlError
 from vmferry_lab.lab import MANIFESTS, Lab
@@ -15,6 +18,12 @@ from vmferry_lab.until import until
 
 NAMESPACE = "team"
 PATIENCE = 60.0
+_PAGE = "docs/security.md"
+DOCUMENTED = [
+    each
+    for each in blocks(_PAGE, (ROOT / _PAGE).read_text())
+    if each.test == "tests/integration/test_vms_by_namespace.py"
+]
 
 
 def means(pattern, vm):
@@ -23,20 +32,28 @@ def means(pattern, vm):
 
 
 @pytest.fixture(scope="module")
-def kubectl(tmp_path_factory):
+def kubectl(tmp_path_factory, written):
     """The administrator of a control plane with the component on."""
     lab = Lab(tmp_path_factory.mktemp("vms") / "own")
     lab.up_control_plane(say=lambda _: None)
-    overlay = lab.directory / "overlay"
-    overlay.mkdir()
-    base, component = (
-        os.path.relpath(MANIFESTS / each, overlay) for each in ("base", "components/vms-by-namespace")
-    )
-    (overlay / "kustomization.yaml").write_text(f"resources: [{base}]\ncomponents: [{component}]\n")
-    lab.kubectl.run("apply", "--server-side", "-k", str(overlay))
+    lab.kubectl.run("apply", "--server-side", "-k", str(written("components/vms-by-namespace")))
     lab.kubectl.run("create", "namespace", NAMESPACE)
     yield lab.kubectl
     lab.down()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Writes a kustomization of one's own with these components; its directory."""
+    directory = tmp_path_factory.mktemp("ours")
+
+    def write(*components):
+        base, *others = (os.path.relpath(MANIFESTS / each, directory) for each in ("base", *components))
+        own = {"resources": [base], "components": others}
+        (directory / "kustomization.yaml").write_text(yaml.safe_dump(own))
+        return directory
+
+    return write
 
 
 @pytest.fixture(scope="module")
@@ -173,14 +190,47 @@ def test_any_pattern_means_what_a_shell_s_does_but_for_brackets(refusal, named):
                 assert (said == "") is any(means(p, each) for p in patterns), (patterns, each, said)
 
 
-def test_then_whoever_may_edit_in_a_namespace_may_create_migrations(kubectl):
+@pytest.fixture(scope="module")
+def editor_may(kubectl):
+    """Whether somebody with `edit` in the namespace may create migrations there."""
     kubectl.run("create", "rolebinding", "editor", "-n", NAMESPACE, "--clusterrole=edit", "--user=editor")
-    words = ("auth", "can-i", "create", "vmmigrations", "-n", NAMESPACE, "--as=editor")
-    until("the role to be added", lambda: _yes(kubectl, *words), timeout=PATIENCE)
+
+    def ask():
+        try:
+            said = kubectl.run("auth", "can-i", "create", "vmmigrations", "-n", NAMESPACE, "--as=editor")
+        except KubectlError:
+            return False  # "no" is an exit code
+        return said.strip() == "yes"
+
+    return ask
 
 
-def _yes(kubectl, *words):
-    try:
-        return kubectl.run(*words).strip() == "yes"
-    except KubectlError:
-        return False  # "no" is an exit code
+def test_then_whoever_may_edit_in_a_namespace_may_create_migrations(editor_may):
+    until("the role to be added", editor_may, timeout=PATIENCE)
+
+
+def test_switched_off_and_on_as_the_page_says_nobody_may_create_what_nothing_guards(
+    kubectl, refusal, named, written, editor_may
+):
+    """docs/security.md: off, then on again, looked at after each command."""
+    switching_on, switching_off = DOCUMENTED
+    named(None)
+    until("the role to be added", editor_may, timeout=PATIENCE)
+    without, remove = commands(switching_off)
+    typed(kubectl, without, written())
+    until("edit to be without it", lambda: not editor_may(), timeout=PATIENCE)
+    assert refusal("db-1")
+    typed(kubectl, remove)
+    until("admission to let it pass", lambda: refusal("db-1") == "", timeout=PATIENCE)
+    policy, with_it = commands(switching_on)
+    typed(kubectl, policy)
+    until("admission to act", lambda: refusal("db-1"), timeout=PATIENCE)
+    assert not editor_may()
+    typed(kubectl, with_it, written("components/vms-by-namespace"))
+    until("the role to be added", editor_may, timeout=PATIENCE)
+
+
+def typed(kubectl, command, ours=None):
+    program, *words = command.text.replace("OURS", str(ours)).replace("-f ", f"-f {ROOT}/").split()
+    assert program == "kubectl"
+    kubectl.run(*words)

@@ -23,13 +23,16 @@ def shown_by(host: str, port: int) -> bytes | None:
             context.wrap_socket(plain, server_hostname=host) as encrypted,
         ):
             return encrypted.getpeercert(binary_form=True)
-    except OSError:
+    except (OSError, ValueError):  # of a name that can be none
         return None
 
 
 def tls_address(uri: str, *, scheme: str, port: int) -> tuple[str, int] | None:
-    """Host and port of a URI of this scheme; None: it is of another one."""
-    parts = urlsplit(uri)
-    if parts.scheme != scheme or parts.hostname is None:
+    """Host and port of a URI of this scheme; None: it is of another one, or none at all."""
+    try:
+        parts = urlsplit(uri)
+        if parts.scheme != scheme or parts.hostname is None:
+            return None
+        return parts.hostname, parts.port or port
+    except ValueError:  # no such port, no such address
         return None
-    return parts.hostname, parts.port or port

@@ -1,9 +1,10 @@
 """What is read from and written to the API server."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from kubernetes.client import CoreV1Api, CustomObjectsApi, VersionApi
 from pydantic import ValidationError
@@ -16,7 +17,6 @@ from vmferry_api.policies import MigrationPolicy
 
 Raw = dict[str, Any]
 """An object as the API server tells it."""
-_Object = TypeVar("_Object", VMMigration, MigrationPolicy)
 FIELD_MANAGER = "kubectl-vmferry"
 _MIGRATIONS = {"group": GROUP, "version": VERSION, "plural": "vmmigrations"}
 _POLICIES = {"group": GROUP, "version": VERSION, "plural": "migrationpolicies"}
@@ -175,7 +175,7 @@ class Cluster:
         """All policies."""
         with asking("MigrationPolicies"):
             listed = self._objects.list_cluster_custom_object(**_POLICIES, _request_timeout=TIMEOUT)
-        return [_in_words(MigrationPolicy, each) for each in listed["items"]]
+        return [_policy(each) for each in listed["items"]]
 
     def create_policy(self, body: Mapping[str, Any]) -> Raw:
         """Create it, unknown fields refused."""
@@ -271,17 +271,37 @@ def read(raw: Raw) -> VMMigration:
     Raises:
         Failure: It can't be.
     """
-    return _in_words(VMMigration, raw)
+    with _in_words("VMMigration", raw):
+        return VMMigration.read(raw)
 
 
-def _in_words(kind: type[_Object], raw: Raw) -> _Object:
+def read_in_part(raw: Raw) -> VMMigration:
+    """The same; where nothing of its status can be read, the rest.
+
+    Raises:
+        Failure: Not even that can be.
+    """
+    with _in_words("VMMigration", raw):
+        try:
+            return VMMigration.read(raw)
+        except ValidationError as error:
+            return VMMigration.read_but_status(raw, error)
+
+
+def _policy(raw: Raw) -> MigrationPolicy:
+    with _in_words("MigrationPolicy", raw):
+        return MigrationPolicy.read(raw)
+
+
+@contextmanager
+def _in_words(kind: str, raw: Raw) -> Iterator[None]:
     try:
-        return kind.read(raw)
+        yield
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         name = raw["metadata"]["name"]
         raise Failure(
-            f"{kind.__name__} {name} can't be read: {place}: {first['msg']}",
+            f"{kind} {name} can't be read: {place}: {first['msg']}",
             "use a plugin of the cluster's version (kubectl vmferry doctor)",
         ) from error

@@ -18,7 +18,7 @@ from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, warning
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
-from kubectl_vmferry.diagnosis.pods import SELECTOR, pods
+from kubectl_vmferry.diagnosis.pods import SELECTOR, agents_by_node, pods
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
 from kubectl_vmferry.failures import NEGATIVE, Failure, NotFoundFailure, UnreachableFailure
@@ -93,7 +93,7 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
     yield server(cluster.version())
     yield from _certificates(cluster, now)
     yield from _asked("CRDs", lambda: crds(cluster.crds()))
-    yield from _asked("admission", lambda: [admission(*cluster.admission(), system_namespace)])
+    yield from _asked("admission", lambda: admission(*cluster.admission(), system_namespace))
     found: list[MigrationPolicy] = []
     migrations: list[VMMigration] = []
     troubled = [
@@ -101,8 +101,11 @@ def _examine(cluster: Cluster, system_namespace: str, now: datetime) -> Iterator
         *_asked("migrations", lambda: migrations.extend(_migrations(cluster))),
     ]
     yield from troubled
-    yield from _processes(cluster, system_namespace, found, migrations, now)
-    yield from _asked("pods", lambda: pods(cluster.pods(system_namespace, SELECTOR), now))
+    running: list[Raw] = []
+    untold = list(_asked("pods", lambda: running.extend(cluster.pods(system_namespace, SELECTOR))))
+    yield from _processes(cluster, system_namespace, found, migrations, now, running=running)
+    yield from untold
+    yield from pods(running, now)
     if not any(each.subject == "policies" for each in troubled):
         yield from policies(found)
     yield from hosts(migrations, found)
@@ -149,12 +152,14 @@ def _processes(
     found: Sequence[MigrationPolicy],
     migrations: Sequence[VMMigration],
     now: datetime,
+    *,
+    running: Sequence[Raw],
 ) -> Iterator[Finding]:
     leases: list[Raw] = []
 
     def look() -> Iterator[Finding]:
         leases.extend(cluster.leases(system_namespace))
-        yield from agents(leases, _nodes(cluster), migrations, now)
+        yield from agents(leases, _nodes(cluster), migrations, now, pods=agents_by_node(running))
 
     agents_found = list(_asked("agents", look))
     yield operator(leases, found, migrations, now)

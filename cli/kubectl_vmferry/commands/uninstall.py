@@ -6,7 +6,7 @@ from datetime import timedelta
 import click
 
 from kubectl_vmferry.cluster.connection import Access, connect
-from kubectl_vmferry.cluster.objects import Cluster, Raw, read
+from kubectl_vmferry.cluster.objects import Cluster, Raw, read_in_part
 from kubectl_vmferry.cluster.removing import Removal
 from kubectl_vmferry.failures import Failure, NotFoundFailure
 from kubectl_vmferry.options import cluster_options
@@ -20,8 +20,9 @@ _EVERY = 1.0
 """Seconds between two looks."""
 _CRDS = [each.name for each in DEFINITIONS]
 _REST = (
-    "What is left is of Kubernetes' own kinds; remove it as it was installed: `kubectl delete "
-    "--ignore-not-found -k manifests/base`, or `helm uninstall` and the namespace"
+    "What is left is of Kubernetes' own kinds: `helm uninstall` and the namespace, or, whatever was applied by "
+    "kustomize, `kubectl delete namespaces,clusterroles,clusterrolebindings,priorityclasses,flowschemas,"
+    "validatingadmissionpolicies,validatingadmissionpolicybindings -l app.kubernetes.io/part-of=vmferry`"
 )
 _EXAMPLES = """\b
 Examples:
@@ -48,7 +49,8 @@ Exit codes:
     "--abandon",
     "abandons",
     is_flag=True,
-    help="Let go also what may be under way where neither operator nor agent lives: look at the hosts first.",
+    help="Let go also what may be under way where neither operator nor agent lives, or whose status can't be "
+    "read: look at the hosts first.",
 )
 @click.option(
     "--timeout",
@@ -112,7 +114,7 @@ class _Installed:
         except NotFoundFailure:  # the API is gone already
             raws = []
         self._raws = {each["metadata"]["uid"]: each for each in raws}
-        self.migrations = [read(each) for each in raws]
+        self.migrations = [read_in_part(each) for each in raws]
         return self.migrations
 
     def policies(self) -> int:

@@ -29,6 +29,15 @@ def pods(found: Sequence[Pod], now: datetime) -> Iterator[Finding]:
         yield ok(_SUBJECT, f"{len(current)}, all ready")
 
 
+def agents_by_node(found: Sequence[Pod]) -> Mapping[str, Pod]:
+    """The agents' Pods that have a node and are not over."""
+    return {
+        each["spec"]["nodeName"]: each
+        for each in found
+        if _is_agent(each) and not _is_over(each) and each["spec"].get("nodeName")
+    }
+
+
 def _finding(pod: Pod, now: datetime) -> Finding:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     node, why, lasts = pod["spec"].get("nodeName"), _why(pod), now - _since(pod)
@@ -36,9 +45,13 @@ def _finding(pod: Pod, now: datetime) -> Finding:
     message = f"{name}{where} is not ready for {span(lasts)}{f': {why}' if why else ''}"
     if lasts < _STARTS and not why:
         return note(_SUBJECT, message)
-    is_agent = pod["metadata"]["labels"].get("app.kubernetes.io/component") == "agent"
     cure = f"kubectl {'describe pod' if why else 'logs'} -n {namespace} {name}"
-    return (error if is_agent else warning)(_SUBJECT, message, cure)
+    return (error if _is_agent(pod) else warning)(_SUBJECT, message, cure)
+
+
+def _is_agent(pod: Pod) -> bool:
+    component: str | None = pod["metadata"]["labels"].get("app.kubernetes.io/component")
+    return component == "agent"
 
 
 def _is_over(pod: Pod) -> bool:

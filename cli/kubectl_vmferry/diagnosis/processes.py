@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, ok
+from kubectl_vmferry.diagnosis.pods import Pod
 from kubectl_vmferry.views.figures import span
 from vmferry_api.migrations import VMMigration
 from vmferry_api.policies import MigrationPolicy
@@ -24,9 +25,22 @@ Lease = Mapping[str, Any]
 
 
 def agents(
-    leases: Sequence[Lease], nodes: Sequence[str], migrations: Sequence[VMMigration], now: datetime
+    leases: Sequence[Lease],
+    nodes: Sequence[str],
+    migrations: Sequence[VMMigration],
+    now: datetime,
+    *,
+    pods: Mapping[str, Pod],
 ) -> Iterator[Finding]:
-    """One finding for each node that has an agent or needs one, by the Leases that agents keep."""
+    """One finding for each node that has an agent or needs one, by the Leases that agents keep.
+
+    Args:
+        leases: All of vmferry's namespace.
+        nodes: The cluster's.
+        migrations: All.
+        now: The API server's time.
+        pods: Agents' Pods by their nodes; an agent without one runs as a process.
+    """
     known = {each["metadata"]["name"].removeprefix(AGENT): each for each in _of(leases, AGENT)}
     needed = {
         node
@@ -37,13 +51,11 @@ def agents(
     for node in sorted({*known, *needed}):
         subject = f"agent of {node}"
         if node not in known:
-            yield error(
-                subject, "has no Lease, and a migration needs it", f"start it on {node} (docs/agent.md)"
-            )
+            cure = _in_pod(pods.get(node)) or f"start it on {node} (docs/agent.md)"
+            yield error(subject, "has no Lease, and a migration needs it", cure)
             continue
-        yield _alive(
-            subject, known[node], now, f"look at its log on {node}, and run `vmferry-agent check` there"
-        )
+        by_hand = f"look at its log on {node}, and run `vmferry-agent check` there"
+        yield _alive(subject, known[node], now, _in_pod(pods.get(node)) or by_hand)
     without = sorted(set(nodes) - {*known, *needed})
     if without:
         more = f" and {len(without) - _SHOWN} more" if len(without) > _SHOWN else ""
@@ -56,6 +68,14 @@ def agents(
             "no node has one",
             "give the hosts the label vmferry.io/libvirt-host=true, or start them by hand (docs/install.md)",
         )
+
+
+def _in_pod(pod: Pod | None) -> str | None:
+    """How to find out what an agent in a Pod lacks."""
+    if pod is None:
+        return None
+    where = f"-n {pod['metadata']['namespace']} {pod['metadata']['name']}"
+    return f"kubectl logs {where}; kubectl exec {where} -- vmferry-agent check"
 
 
 def _of(leases: Sequence[Lease], prefix: str) -> list[Lease]:

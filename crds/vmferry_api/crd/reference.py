@@ -6,6 +6,7 @@ from typing import Any
 
 from vmferry_api import API_VERSION
 from vmferry_api.crd.definitions import DEFINITIONS, Definition, custom_resource_definition
+from vmferry_api.moments import PATTERN as MOMENT
 
 _ANCHOR = re.compile(r"[^\w\- ]")
 """What GitHub leaves out of a heading's anchor."""
@@ -62,8 +63,9 @@ def _object(kind: str, path: str, schema: Mapping[str, Any]) -> Iterator[str]:
             kind_of = kind_of.replace("object", f"[object](#{_ANCHOR.sub('', anchor)})")
         yield f"| {shown} | {kind_of} | {_text(field.get('description', ''))} |"
     yield ""
-    fields = [each for each in schema["properties"].values() if not _inner(each).get("properties")]
-    yield from _refusals(schema, *fields, *(_inner(each) for each in fields))
+    fields = [each for each in schema["properties"].values() if not each.get("properties")]
+    plain = [_inner(each) for each in fields if not _inner(each).get("properties")]
+    yield from _refusals(schema, *fields, *plain)
     for name, field in schema["properties"].items():
         if _inner(field).get("properties"):
             yield from _object(
@@ -95,14 +97,14 @@ def _type(schema: Mapping[str, Any]) -> str:
         return " or ".join(f"`{each}`" for each in schema["enum"])
     if schema.get("x-kubernetes-int-or-string"):
         return "quantity"
-    kind = str(schema.get("type", "any"))
+    kind = "date-time" if schema.get("pattern") == MOMENT else str(schema.get("type", "any"))
     if kind == "array":
         return f"list of {_type(schema['items'])}{_bounds(schema)}"
     if kind == "object" and "additionalProperties" in schema:
         return f"map of {_type(schema['additionalProperties'])}"
     if kind == "object" and not schema.get("properties"):
         return "`{}`"
-    return f"{schema.get('format', kind)}{_bounds(schema)}"
+    return f"{kind}{_bounds(schema)}"
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:

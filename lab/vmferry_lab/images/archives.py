@@ -34,6 +34,8 @@ class Entry:
 class Image:
     """An image as containers see it: its layers laid over each other."""
 
+    number: str
+    """What tells it from all others: the SHA-256 of its configuration, in which those of its layers are."""
     tags: tuple[str, ...]
     labels: Mapping[str, str]
     user: str
@@ -61,7 +63,8 @@ def read(archive: Path) -> Image:
     """
     with tarfile.open(archive) as outer:
         (manifest,) = json.load(_member(outer, "manifest.json"))
-        described = json.load(_member(outer, manifest["Config"]))
+        written = _member(outer, manifest["Config"]).read()
+        described = json.loads(written)
         configuration = described["config"]
         entries: dict[str, Entry] = {}
         texts: dict[str, str] = {}
@@ -69,6 +72,7 @@ def read(archive: Path) -> Image:
             with tarfile.open(fileobj=_member(outer, name)) as layer:
                 _lay(layer, entries, texts)
     return Image(
+        number=hashlib.sha256(written).hexdigest(),
         tags=tuple(manifest["RepoTags"] or ()),
         labels=configuration.get("Labels") or {},
         user=configuration.get("User", ""),
@@ -81,7 +85,7 @@ def read(archive: Path) -> Image:
 
 
 def number(archive: Path) -> str:
-    """What tells the archive's image from all others: the SHA-256 of its configuration."""
+    """The image's number, without a look at its layers."""
     with tarfile.open(archive) as outer:
         (manifest,) = json.load(_member(outer, "manifest.json"))
         return hashlib.sha256(_member(outer, manifest["Config"]).read()).hexdigest()

@@ -11,6 +11,8 @@ from vmferry_lab.images.commands import as_root, install, run
 from vmferry_lab.images.engines import Engine
 
 BASE = "debian:trixie-slim"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+"""The keys by which debootstrap knows that packages are Debian's."""
 _SUITE = "trixie"
 _SLIM = """\
 # As Debian's own slim images: documentation and translations are left out, licences are not.
@@ -61,9 +63,9 @@ def bootstrapped(say: Say, *, fresh: bool = False) -> Path:
     tar = cache_directory() / "images" / f"debian-{_SUITE}-slim.tar"
     if tar.is_file() and not fresh:
         return tar
-    if not _debootstrap():
-        say("installing debootstrap")
-        install("debootstrap", "making a base image without a registry")
+    for package in _lacking():
+        say(f"installing {package}")
+        install(package, "making a base image without a registry")
     say(f"bootstrapping Debian {_SUITE}, once: about a minute")
     tar.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bootstrap-", dir=tar.parent) as work:
@@ -76,7 +78,7 @@ def bootstrapped(say: Say, *, fresh: bool = False) -> Path:
 
 
 def _bootstrap(root: Path, tar: Path) -> None:
-    _root([_debootstrap(), "--variant=minbase", _SUITE, root, *_mirror()])
+    _root([_debootstrap(), "--force-check-gpg", "--variant=minbase", _SUITE, root, *_mirror()])
     _write(root / "etc/dpkg/dpkg.cfg.d/slim", _SLIM)
     _write(root / "etc/apt/sources.list", _sources((root / "etc/apt/sources.list").read_text()))
     _root(["cp", "/etc/resolv.conf", root / "etc/resolv.conf"])
@@ -99,6 +101,16 @@ def _mirror() -> list[str]:
     """Debian's own, unless the user names another."""
     named = os.environ.get("VMFERRY_DEBIAN_MIRROR")
     return [named] if named else []
+
+
+def _lacking() -> list[str]:
+    """The Debian packages that it takes and that are not here."""
+    here = {
+        "debootstrap": bool(_debootstrap()),
+        "gpgv": shutil.which("gpgv") is not None,
+        "debian-archive-keyring": KEYRING.is_file(),
+    }
+    return [package for package, is_here in here.items() if not is_here]
 
 
 def _debootstrap() -> str:

@@ -22,9 +22,10 @@ _LONGEST_LICENSE = 60
 
 
 def sbom(image: Image) -> str:
-    """The bill as CycloneDX 1.6 in JSON: the same for the same content, labels and time of the image.
+    """The bill as CycloneDX 1.6 in JSON: the same for the same image.
 
-    A Python package's hash is that of the file that was installed from the index, as the lock demands it; what is
+    Its own hash is the image's number, which engines and registries know as the digest of its configuration. A
+    Python package's hash is that of the file that was installed from the index, as the lock demands it; what is
     vmferry's own has none, and its version is the image's.
 
     Raises:
@@ -37,6 +38,7 @@ def sbom(image: Image) -> str:
         name=title,
         version=version,
         bom_ref=f"{title}@{version}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=image.number)],
         licenses=_licenses("Apache-2.0"),
         properties=[
             Property(name="vmferry:revision", value=image.labels["org.opencontainers.image.revision"])
@@ -48,7 +50,7 @@ def sbom(image: Image) -> str:
     )
     bom = Bom(
         components=components,
-        serial_number=uuid.uuid5(uuid.NAMESPACE_OID, f"{root.bom_ref}\n{image.created}\n{named}"),
+        serial_number=uuid.uuid5(uuid.NAMESPACE_OID, f"{root.bom_ref}\n{image.number}\n{named}"),
         metadata=BomMetaData(component=root, timestamp=image.created),
     )
     bom.register_dependency(root, components)

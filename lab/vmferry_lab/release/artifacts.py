@@ -83,12 +83,13 @@ def _packed(contents: Mapping[str, bytes], programs: Set[str], epoch: int) -> by
     return gzip.compress(packed.getvalue(), mtime=epoch)
 
 
-def sboms(images: list[Path], source: Source, output: Path) -> None:
-    """A bill of materials for each image.
+def described(images: list[Path], source: Source, output: Path) -> None:
+    """A bill of materials for each image, and a file with the numbers of all.
 
     Raises:
         LabError: An image is not made of this commit.
     """
+    lines = []
     for archive in images:
         image = read(archive)
         revision = image.labels.get("org.opencontainers.image.revision")
@@ -96,6 +97,8 @@ def sboms(images: list[Path], source: Source, output: Path) -> None:
             raise LabError(f"{archive} is of revision {revision}, not {source.revision}: run `make images`")
         name = image.labels["org.opencontainers.image.title"]
         (output / f"{name}-{source.version}.cdx.json").write_text(sbom(image))
+        lines.append(f"sha256:{image.number}  {name}:{source.version}\n")
+    (output / f"vmferry-{source.version}-images.txt").write_text("".join(sorted(lines)))
 
 
 def changelog(checkout: Path, output: Path) -> None:

@@ -33,7 +33,7 @@ def release(checkout: Path, images: list[Path]) -> Path:
     artifacts.chart(checkout, source, work)
     artifacts.kustomizations(checkout, source, work)
     artifacts.bundles(checkout, source, work)
-    artifacts.sboms(images, source, work)
+    artifacts.described(images, source, work)
     artifacts.changelog(checkout, work)
     artifacts.sums(work)
     shutil.rmtree(output, ignore_errors=True)

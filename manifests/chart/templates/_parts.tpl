@@ -41,3 +41,29 @@ periodSeconds: 10
 timeoutSeconds: 5
 failureThreshold: 6
 {{- end }}
+
+{{- /* As the kubelet mounts it by itself, but for an hour: that one the API server has hold for a year. */ -}}
+{{- define "vmferry.tokenVolume" -}}
+- name: token
+  projected:
+    sources:
+    - serviceAccountToken:
+        path: token
+        expirationSeconds: 3600
+    - configMap:
+        name: kube-root-ca.crt
+        items:
+        - key: ca.crt
+          path: ca.crt
+    - downwardAPI:
+        items:
+        - path: namespace
+          fieldRef:
+            fieldPath: metadata.namespace
+{{- end }}
+
+{{- define "vmferry.tokenMount" -}}
+- name: token
+  mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+  readOnly: true
+{{- end }}

@@ -14,9 +14,15 @@ _AUTH_FAILED, _ACCESS_DENIED, _AUTH_UNAVAILABLE = 45, 88, 94
 _NO_RIGHT = {_AUTH_FAILED, _ACCESS_DENIED, _AUTH_UNAVAILABLE}
 _DBUS, _POLKIT = 47, 60
 """VIR_FROM_DBUS, VIR_FROM_POLKIT."""
+_CLOSED = (
+    "SocketGroup=libvirt and SocketMode=0660 in /etc/systemd/system/libvirtd.socket.d/vmferry.conf (or "
+    "virtqemud.socket.d; without systemd's sockets, unix_sock_group and unix_sock_rw_perms in the daemon's "
+    "configuration)"
+)
+_HOW = "docs/agent.md, what the host must have"
 _NOT_POLKIT = (
-    'set auth_unix_rw = "none", unix_sock_group = "libvirt" and unix_sock_rw_perms = "0770" in '
-    "/etc/libvirt/libvirtd.conf (virtqemud.conf), restart the daemon, and run the agent in that group"
+    f'close its socket to others first ({_CLOSED}); then set auth_unix_rw = "none" in '
+    f"/etc/libvirt/libvirtd.conf (virtqemud.conf), restart both, and run the agent in that group ({_HOW})"
 )
 
 
@@ -27,7 +33,7 @@ class Level(StrEnum):
     WARNING = "warning"
     """The agent works, but for something that policies may ask for."""
     ERROR = "error"
-    """The agent is of no use."""
+    """The agent is of no use, or the host open to everybody on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +125,38 @@ def _socket_cure(message: str, socket: Socket) -> str:
             "the host's directory /run/libvirt into the pod"
         )
     return "nobody listens there: start the daemon (systemctl start libvirtd, or virtqemud.socket)"
+
+
+_OTHERS_WRITE, _OTHERS_PASS = 0o002, 0o001
+
+
+def lets_others(socket: int, directories: Iterable[int]) -> bool:
+    """Whether those that are neither its owner nor in its group may connect to a socket (unix(7)).
+
+    Args:
+        socket: Its mode.
+        directories: The modes of those that it lies in.
+    """
+    return bool(socket & _OTHERS_WRITE) and all(each & _OTHERS_PASS for each in directories)
+
+
+def open_to_all(path: str, *, asks: bool | None) -> list[Finding]:
+    """What is to be said of a daemon's socket that others may connect to.
+
+    Args:
+        path: The socket's.
+        asks: Whether the daemon has them say who they are (polkit, SASL); None: that can't be seen from here.
+    """
+    who = f"every user of this host may connect to {path}, and"
+    if asks:
+        return []
+    if asks is None:
+        what = f"{who} whether the daemon then asks who it is can't be seen from here"
+        cure = f'where auth_unix_rw is "none", close the socket to others: {_CLOSED}'
+        return [Finding(level=Level.WARNING, what=what, cure=cure)]
+    what = f"{who} the daemon asks nobody who it is: each of them is as good as root"
+    cure = f"close the socket to others: {_CLOSED}; then restart it with the daemon ({_HOW})"
+    return [Finding(level=Level.ERROR, what=what, cure=cure)]
 
 
 def hangs(uri: str, seconds: float) -> Finding:

@@ -86,7 +86,8 @@ class HangingCalls:
     """
 
     def __init__(self) -> None:
-        self._abandoned: dict[str, threading.Event] = {}
+        self._abandoned: dict[str, list[threading.Event]] = {}
+        """What nobody waits for any more, by what it is about: several, where they were asked at once."""
 
     async def call(self, function: Callable[[], T], *, about: str | None, deadline: float | None) -> T:
         """As `in_thread`.
@@ -101,7 +102,8 @@ class HangingCalls:
         """
         if about is None:
             return await in_thread(function, deadline=deadline)
-        if about in self._abandoned and not self._abandoned[about].is_set():
+        if hanging := [each for each in self._abandoned.pop(about, ()) if not each.is_set()]:
+            self._abandoned[about] = hanging
             raise TimeoutError("libvirt has not answered an earlier call yet")
         ended = threading.Event()
 
@@ -114,7 +116,5 @@ class HangingCalls:
         try:
             return await in_thread(call, deadline=deadline)
         finally:
-            if ended.is_set():
-                self._abandoned.pop(about, None)
-            else:
-                self._abandoned[about] = ended
+            if not ended.is_set():
+                self._abandoned.setdefault(about, []).append(ended)

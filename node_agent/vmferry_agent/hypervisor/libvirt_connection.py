@@ -2,16 +2,18 @@
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import libvirt
 
 from vmferry_agent.hypervisor.calls import call_in_worker
 from vmferry_agent.hypervisor.libvirt_daemons import Daemon, daemon_behind
 from vmferry_agent.hypervisor.port import News
+from vmferry_kube.backoff import Backoff
 
 _logger = logging.getLogger(__name__)
 
@@ -22,8 +24,8 @@ JobCompleted = Callable[[str, Mapping[str, Any]], None]
 
 _KEEPALIVE = (5, 3)
 """Seconds between two probes, and how many may be lost: a daemon that hangs is noticed in 20 s."""
-
-
+_TURN_AGAIN = Backoff(first=0.05, most=2.0)
+"""An event loop that fails; well below the keepalive's probes, which it answers."""
 _OPENING = 10.0
 """Seconds; a daemon that hangs can keep its greeting to itself for as long as it hangs."""
 
@@ -222,13 +224,25 @@ def _run_event_loop() -> None:
             return
         libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; no second copy on stderr
         libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_turn_event_loop, name="libvirt-events", daemon=True).start()
+        threading.Thread(target=turn_event_loop, name="libvirt-events", daemon=True).start()
         _event_loop_runs = True
 
 
-def _turn_event_loop() -> None:
+def turn_event_loop(
+    turn: Callable[[], object] = libvirt.virEventRunDefaultImpl, wait: Callable[[float], None] = time.sleep
+) -> NoReturn:
+    """Turn libvirt's event loop; one that fails is turned again, ever less often until it turns.
+
+    Args:
+        turn: Turns it once.
+        wait: Waits for so many seconds.
+    """
+    delays = iter(_TURN_AGAIN)
     while True:
         try:
-            libvirt.virEventRunDefaultImpl()
+            turn()
+            delays = iter(_TURN_AGAIN)
         except libvirt.libvirtError as error:
-            _logger.warning("libvirt's event loop: %s", error)
+            delay = next(delays)
+            _logger.warning("libvirt's event loop: %s; again in %.2f s", error, delay)
+            wait(delay)

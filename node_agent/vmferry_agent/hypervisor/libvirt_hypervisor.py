@@ -54,6 +54,9 @@ CALL_DEADLINE = 35.0
 """Seconds for one call: libvirt itself waits up to 30 s for a domain's job lock."""
 _FINDING_OUT = 5.0
 """Seconds for what is only good to know before a start: a host's first answer on its QEMU takes some."""
+_MOST_COMPLETED = 100
+"""Migrations whose figures are kept: those that others start, by virsh say, nobody asks about. Far more than
+libvirt has ports for at a time."""
 _EVENT_DEADLINE = 2.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
 _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
@@ -72,15 +75,20 @@ class LibvirtHypervisor(Hypervisor):
     Args:
         uri: libvirt's connection URI, such as qemu:///system.
         measurements: Told of each call.
+        same_machine: The hosts are daemons of one machine, and a target may be reached by one of its sockets.
     """
 
-    def __init__(self, uri: str, measurements: Measurements = UNMEASURED) -> None:
+    def __init__(
+        self, uri: str, measurements: Measurements = UNMEASURED, *, same_machine: bool = False
+    ) -> None:
         self._measurements = measurements
+        self._same_machine = same_machine
         self._connection = LibvirtConnection(
             uri, job_completed=self._remember, opened=measurements.libvirt_connected
         )
         self._hanging = HangingCalls()
         self._completed: dict[str, CompletedJob] = {}
+        """The latest ones that nobody has asked about yet, in the order in which they completed."""
         self._arrival = threading.Condition()
 
     @override
@@ -144,14 +152,14 @@ class LibvirtHypervisor(Hypervisor):
 
     @override
     async def migrate(self, uuid: str, request: StartRequest) -> None:
-        refuse_addresses(request)
+        refuse_addresses(request, same_machine=self._same_machine)
         with self._arrival:
             self._completed.pop(uuid, None)
         await self._call("migrateToURI3", partial(self._migrate, uuid, request), deadline=None)
 
     @override
     async def resume_post_copy(self, uuid: str, request: StartRequest) -> None:
-        refuse_addresses(request)
+        refuse_addresses(request, same_machine=self._same_machine)
         flags = libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME
         resume = partial(self._migrate, uuid, request, flags=flags)
         await self._call("migrateToURI3", resume, deadline=None, translate=translated_resumption)
@@ -336,7 +344,10 @@ class LibvirtHypervisor(Hypervisor):
             transferred=statistics.get("memory_processed"),
         )
         with self._arrival:
+            self._completed.pop(uuid, None)
             self._completed[uuid] = job
+            if len(self._completed) > _MOST_COMPLETED:
+                del self._completed[next(iter(self._completed))]
             self._arrival.notify_all()
 
     def _wait_for_completed(self, uuid: str) -> CompletedJob | None:

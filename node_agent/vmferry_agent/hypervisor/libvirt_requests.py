@@ -6,22 +6,28 @@ from vmferry_agent.hypervisor.libvirt_options import option_flags, option_parame
 from vmferry_agent.hypervisor.port import HypervisorError, StartRequest
 from vmferry_api.migrations import Storage
 from vmferry_api.policies import Encryption
-from vmferry_api.transports import why_readable, why_refused
+from vmferry_api.transports import why_readable, why_refused, why_stream_refused
 
 _MEBI = 2**20
 _UNLIMITED_MEBI = 2**63 // _MEBI - 1
 """libvirt's own value for no cap (QEMU_DOMAIN_MIG_BANDWIDTH_MAX), in MiB/s."""
 
 
-def refuse_addresses(request: StartRequest) -> None:
+def refuse_addresses(request: StartRequest, *, same_machine: bool = False) -> None:
     """Connect by no address that is none, and what is to be encrypted by none that leaves part of it readable.
 
     The operator does not order that; but a start goes by what the target's agent tells at that moment.
 
+    Args:
+        request: The start.
+        same_machine: The hosts are daemons of one machine, and reach each other by its sockets.
+
     Raises:
         HypervisorError: It would do something else than to connect, or be readable where it must not be.
     """
-    refused = why_refused(request.connect_uri)
+    refused = why_refused(request.connect_uri, same_machine=same_machine) or why_stream_refused(
+        migration_uri=request.migration_uri, tls_destination=request.tls_destination
+    )
     if refused is not None:
         raise HypervisorError(refused)
     if request.options.encryption != Encryption.REQUIRED:

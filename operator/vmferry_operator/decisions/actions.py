@@ -1,13 +1,15 @@
 """What a step or the planner can do to a running migration."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
-from vmferry_api.durations import format_duration
+from vmferry_api.durations import format_duration, parse_duration
 from vmferry_api.migrations import Desired, StepRecord
 from vmferry_api.policies import StartOptions, Step
-from vmferry_api.quantities import format_quantity
+from vmferry_api.quantities import format_quantity, parse_quantity
 
 
 class ActionName(StrEnum):
@@ -19,6 +21,12 @@ class ActionName(StrEnum):
     SWITCH_TO_POST_COPY = "switchToPostCopy"
     SUSPEND = "suspend"
     ABORT = "abort"
+    OTHER = "other"
+    """None of these, or with a value that means nothing here: a newer version's word in an audit trail."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "ActionName":
+        return cls.OTHER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +104,24 @@ def restart(start: StartOptions) -> Action:
 
 def recorded_action(record: StepRecord) -> Action:
     """The action of a record; a trail of an earlier version has no values apart from the words."""
-    name = ActionName(record.action.split()[0])
-    value = record.value
-    if value is None and "→" in record.action:
-        value = record.action.rpartition("→")[2].strip()
+    return _recorded(record.action, record.value)
+
+
+_READERS: Mapping[ActionName, Callable[[str], object]] = {
+    ActionName.SET_MAX_DOWNTIME: parse_duration,
+    ActionName.SET_BANDWIDTH: parse_quantity,
+    ActionName.RESTART: StartOptions.model_validate_json,
+}
+
+
+@lru_cache(maxsize=1024)
+def _recorded(words: str, value: str | None) -> Action:
+    name = ActionName(words.partition(" ")[0])
+    if value is None and "→" in words:
+        value = words.rpartition("→")[2].strip()
+    try:
+        if value is not None and name in _READERS:
+            _READERS[name](value)
+    except ValueError:
+        return Action(name=ActionName.OTHER, value=value)
     return Action(name=name, value=value)

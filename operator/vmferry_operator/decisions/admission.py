@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from vmferry_api.migrations import Queue, VMMigration
 from vmferry_api.policies import Concurrency, MigrationPolicySpec
-from vmferry_operator.decisions.occupancy import Occupants, vm_keys
+from vmferry_operator.decisions.occupancy import Occupants, VMKey, vm_keys
 
 A_POINT = timedelta(minutes=1)
 """What a point of queuePriority counts, in waiting: priority moves a place forward, and nobody waits for ever."""
@@ -36,7 +36,7 @@ class _Waiting(NamedTuple):
     uid: str
     created: datetime
     limits: Sequence[Limit]
-    vms: Sequence[tuple[str, str]]
+    vms: Sequence[VMKey]
     migration: VMMigration
 
 
@@ -62,9 +62,9 @@ class _Slots:
         self._limits: dict[Slot, int] = {}
         """The lowest of those that go first: whoever comes after them is held to it, too, until they run; or the
         more generous policies of others would leave them waiting for ever."""
-        self._vms: set[tuple[str, str]] = set()
+        self._vms: set[VMKey] = set()
 
-    def take(self, migration: VMMigration, vms: Sequence[tuple[str, str]]) -> None:
+    def take(self, migration: VMMigration, vms: Sequence[VMKey]) -> None:
         self._taken.update(_slots(migration))
         self._vms.update(vms)
 
@@ -77,7 +77,7 @@ class _Slots:
             self._reserve(waiting.limits, waiting.vms, missing[0])
         return missing
 
-    def _reserve(self, limits: Sequence[Limit], vms: Sequence[tuple[str, str]], missing: str) -> None:
+    def _reserve(self, limits: Sequence[Limit], vms: Sequence[VMKey], missing: str) -> None:
         """Keep no more than helps it.
 
         Nothing where those before it must first run themselves and end. Of the cluster nothing where a node is
@@ -87,7 +87,7 @@ class _Slots:
             return
         self._keep([each for each in limits if each[1] != CLUSTER or each[0] == missing], vms)
 
-    def _keep(self, limits: Iterable[Limit], vms: Sequence[tuple[str, str]]) -> None:
+    def _keep(self, limits: Iterable[Limit], vms: Sequence[VMKey]) -> None:
         for _, slot, limit in limits:
             self._kept[slot] += 1
             self._limits[slot] = self._limit(slot, limit)

@@ -142,7 +142,7 @@ def leases_wanted(migration: VMMigration, *, now: datetime) -> Sequence[str]:
     if migration.status.is_over:
         return []
     conclusion = conclude(migration)
-    last = last_report(migration, conclusion.awaits if conclusion else None)
+    last = last_report(migration, conclusion.awaits if conclusion else None, now=now)
     return nodes_in_question(migration, last, now=now)
 
 
@@ -379,7 +379,7 @@ class _Reconcile:
 
     def _tell_how_it_goes(self, conclusion: Conclusion) -> datetime | None:
         """Reconciling, or that it is stuck; when to look again whether the agents live."""
-        last = last_report(self._migration, conclusion.awaits)
+        last = last_report(self._migration, conclusion.awaits, now=self._now)
         reason, message = conclusion.reason, conclusion.message
         look_again = None if last is None else last.overdue_at
         if last is not None and last.overdue_at <= self._now:
@@ -391,7 +391,7 @@ class _Reconcile:
             reason, message = self._with_silence(conclusion)
             look_again = self._now + LOOK_AT_LEASES
         type_ = ConditionType.STALLED if conclusion.stuck else ConditionType.RECONCILING
-        self._set(type_, Status.TRUE, reason, shortened(message, LONGEST_MESSAGE))
+        self._set(type_, Status.TRUE, reason, message)
         return look_again
 
     def _with_silence(self, interrupted: Conclusion) -> tuple[str, str]:
@@ -449,12 +449,13 @@ class _Reconcile:
             self._conditions.append(old)
 
     def _set(self, type_: ConditionType, status: Status, reason: str, message: str) -> None:
+        """Each message goes through here: what an agent says has room for no other word, and others add some."""
         new = condition(
             self._old.conditions,
             type_,
             status,
             reason,
-            message,
+            shortened(message, LONGEST_MESSAGE),
             now=self._now,
             generation=self._migration.metadata.generation,
         )

@@ -9,7 +9,7 @@ from vmferry_operator.decisions.actions import Outlook
 from vmferry_operator.decisions.deadline import deadline
 from vmferry_operator.decisions.planner import arrival_in_time
 from vmferry_operator.decisions.situations import Situation
-from vmferry_operator.decisions.trend import Trend, over_one_link, trend
+from vmferry_operator.decisions.trend import Trend, over_one_link, time_to_send, trend
 
 FIRST_PASS_TO_TELL = 3
 """From then on two passes can be compared."""
@@ -74,9 +74,8 @@ def _of_pre_copy(
 
 
 def _of_post_copy(progress: Progress, now: datetime) -> Forecast:
-    completion = None
-    if progress.bandwidth:
-        completion = _seconds(now + timedelta(seconds=progress.remaining / progress.bandwidth))
+    left = time_to_send(progress)
+    completion = None if left is None else _seconds(now + left)
     return Forecast(
         converges=True, completion=completion, why="post-copy ends when the rest of the memory has been sent"
     )

@@ -9,7 +9,8 @@ from vmferry_api.migrations import Attempt, Desired, DesiredState, MigrationTech
 from vmferry_api.policies import MigrationPolicySpec, Step, Trigger
 from vmferry_operator.decisions import records
 from vmferry_operator.decisions.actions import ActionName, Move, Outlook, action_of
-from vmferry_operator.decisions.situations import GIB, Situation
+from vmferry_operator.decisions.parameters import for_memory
+from vmferry_operator.decisions.situations import Situation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,7 @@ def elapsed_at(after: Trigger, situation: Situation, attempt: Attempt) -> dateti
     if after.elapsed is not None:
         return attempt.start + after.elapsed
     if after.elapsed_per_gib is not None and situation.memory is not None:
-        return attempt.start + after.elapsed_per_gib * (situation.memory / GIB)
+        return attempt.start + for_memory(timedelta(0), after.elapsed_per_gib, situation.memory)
     return None
 
 

@@ -8,6 +8,9 @@ from vmferry_api.migrations import AttemptOutcome, VMMigration
 from vmferry_api.policies import MigrationPolicy, MigrationPolicySpec
 from vmferry_operator.decisions.select import with_overrides
 
+VMKey = tuple[str, ...]
+"""What two migrations of one VM have in common."""
+
 
 def occupies(migration: VMMigration) -> bool:
     """Whether it runs, or may be about to: from the order to start until both hosts have said how it ended."""
@@ -25,12 +28,18 @@ def waits(migration: VMMigration) -> bool:
     return migration.status.queue is not None and not migration.status.is_over
 
 
-def vm_keys(migration: VMMigration) -> Sequence[tuple[str, str]]:
-    """What tells whether two migrations are of the same VM: its UUID, once known, and its name on its source."""
-    source = migration.status.source
+def vm_keys(migration: VMMigration) -> Sequence[VMKey]:
+    """What tells whether two migrations are of the same VM: its name on its source and, once known, its UUID.
+
+    Two that follow each other have a node in common. A UUID is the source's word, and counts with its two nodes
+    alone: or any agent could name a VM of others, and keep that waiting.
+    """
+    spec, source = migration.spec, migration.status.source
+    named = (spec.source_node, spec.vm)
     uuid = source.vm.uuid if source and source.vm else None
-    named = (migration.spec.source_node, migration.spec.vm)
-    return (named, ("uuid", uuid)) if uuid else (named,)
+    if uuid is None:
+        return (named,)
+    return (named, ("uuid", uuid, spec.source_node), ("uuid", uuid, spec.target_node))
 
 
 def standing(migration: VMMigration) -> object:

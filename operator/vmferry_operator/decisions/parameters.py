@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from vmferry_api.durations import parse_duration, whole_milliseconds
+from vmferry_api.durations import LONGEST, parse_duration, whole_milliseconds
 from vmferry_api.migrations import Desired, DesiredState, MigrationTechnique, StepRecord
 from vmferry_api.policies import (
     AutoConverge,
@@ -222,7 +222,7 @@ def total_timeout(timeout: Timeout | None, memory: int | None) -> timedelta | No
     """The bound on an attempt for a VM of so many bytes; None: no bound."""
     if timeout is None:
         return None
-    return _for_memory(timeout.base, timeout.per_gib, memory) or None
+    return for_memory(timeout.base, timeout.per_gib, memory) or None
 
 
 def total_within(objective: Objective, memory: int | None) -> timedelta | None:
@@ -230,11 +230,15 @@ def total_within(objective: Objective, memory: int | None) -> timedelta | None:
     base, per_gib = objective.complete_within, objective.complete_within_per_gib
     if base is None and per_gib is None:
         return None
-    return _for_memory(base or timedelta(0), per_gib or timedelta(0), memory)
+    return for_memory(base or timedelta(0), per_gib or timedelta(0), memory)
 
 
-def _for_memory(base: timedelta, per_gib: timedelta, memory: int | None) -> timedelta:
-    return whole_milliseconds(base + per_gib * ((memory or 0) / GIB))
+def for_memory(base: timedelta, per_gib: timedelta, memory: int | None) -> timedelta:
+    """A time that grows with a VM's memory, of so many bytes; no longer than any duration."""
+    gib = (memory or 0) / GIB
+    if base.total_seconds() + per_gib.total_seconds() * gib >= LONGEST.total_seconds():
+        return LONGEST
+    return whole_milliseconds(base + per_gib * gib)
 
 
 def _values(steps: Sequence[StepRecord], name: ActionName) -> list[str]:

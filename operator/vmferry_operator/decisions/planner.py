@@ -24,7 +24,7 @@ from vmferry_operator.decisions.actions import (
 from vmferry_operator.decisions.deadline import Deadline, deadline
 from vmferry_operator.decisions.parameters import THROTTLES, budget
 from vmferry_operator.decisions.situations import Situation
-from vmferry_operator.decisions.trend import WINDOW, Trend, over_one_link, trend
+from vmferry_operator.decisions.trend import WINDOW, Trend, over_one_link, time_to_send, trend
 
 JUDGE_AFTER = timedelta(seconds=2.5)
 """Time since the first pass before anything is called hopeless, and a pass must have ended at the full budget."""
@@ -222,10 +222,8 @@ class _Planner:
             arrives = seen.arrives(self._granted)
             return None if arrives is None else self._attempt.start + arrives
         progress = self._situation.progress
-        if progress is None or not progress.bandwidth or progress.memory_pass == 0:
-            return None
-        left = timedelta(seconds=progress.remaining / progress.bandwidth)
-        return self._attempt.start + progress.elapsed + left
+        left = time_to_send(progress) if progress is not None and progress.memory_pass > 0 else None
+        return None if progress is None or left is None else self._attempt.start + progress.elapsed + left
 
     def _at_the_deadline(self) -> Action | None:
         return Action(name=ActionName.SWITCH_TO_POST_COPY) if self._has_post_copy() else self._last_resort()

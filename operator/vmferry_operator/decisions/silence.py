@@ -127,12 +127,13 @@ def _lapsed(node: str, lease: AgentLease) -> str:
     )
 
 
-def last_report(migration: VMMigration, agent: str | None) -> LastReport | None:
+def last_report(migration: VMMigration, agent: str | None, *, now: datetime) -> LastReport | None:
     """The last report of an agent that owes the next one; None: nothing is known of it, or nothing is owed.
 
     Args:
         migration: The migration.
         agent: Its field manager. The target's owes a look at what the source's has reported, and nothing before.
+        now: The time.
     """
     owed_by = {SOURCE_AGENT: [SOURCE_AGENT], TARGET_AGENT: [SOURCE_AGENT, TARGET_AGENT]}.get(agent or "", [])
     times = [
@@ -140,9 +141,9 @@ def last_report(migration: VMMigration, agent: str | None) -> LastReport | None:
         for each in migration.metadata.managed_fields
         if each.manager in owed_by and each.time is not None
     ]
-    if not times:
+    heard = last_written(times, now=now)
+    if heard is None:
         return None
-    heard = max(times)
     desired = migration.status.desired
     every = desired.report_every if desired is not None else timedelta(0)
     node = migration.spec.source_node if agent == SOURCE_AGENT else migration.spec.target_node

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vmferry_api.durations import format_duration
-from vmferry_api.migrations import PassRecord
+from vmferry_api.migrations import PassRecord, Progress
 
 SAME_BANDWIDTH = 0.25
 """More than the hiccups of what QEMU measures over 100 ms, less than what another migration takes or leaves."""
@@ -64,9 +64,10 @@ def trend(passes: Sequence[PassRecord]) -> Trend | None:
     values = sorted(each.needed_downtime for each in window)
     first, last = window[0], window[-1]
     ratio = None
-    fall = _fall(first, last) if len(window) > 1 else None
+    span = last.memory_pass - first.memory_pass
+    fall = _fall(first, last) if span > 0 else None
     if fall is not None:
-        ratio = fall ** (1 / (last.memory_pass - first.memory_pass))
+        ratio = fall ** (1 / span)
     return Trend(
         needed=last.needed_downtime,
         ratio=ratio,
@@ -74,6 +75,14 @@ def trend(passes: Sequence[PassRecord]) -> Trend | None:
         passes=len(window),
         began=last.elapsed,
     )
+
+
+def time_to_send(progress: Progress) -> timedelta | None:
+    """How long what is left takes at the bandwidth that was seen last; None: none was, or it takes for ever."""
+    if not progress.bandwidth:
+        return None
+    seconds = progress.remaining / progress.bandwidth
+    return None if seconds > NEVER.total_seconds() else timedelta(seconds=seconds)
 
 
 def over_one_link(passes: Sequence[PassRecord]) -> Sequence[PassRecord]:

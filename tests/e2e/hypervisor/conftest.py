@@ -46,7 +46,7 @@ def hosts() -> Iterator[list[SessionHost]]:
 @pytest.fixture(scope="session")
 def source(hosts: list[SessionHost]) -> LibvirtHypervisor:
     """The host that guests leave."""
-    return LibvirtHypervisor(hosts[0].uri)
+    return LibvirtHypervisor(hosts[0].uri, same_machine=True)
 
 
 @pytest.fixture(scope="session")

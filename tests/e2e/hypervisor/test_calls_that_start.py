@@ -35,7 +35,7 @@ REFUSED = {
     "target is a program of this host": (
         {"connect_uri": "qemu+ssh://b/system?command=/bin/true"},
         HypervisorError,
-        r"names a program that the source's daemon would run",
+        r"has the parameter command, and may have keyfile, ",
     ),
     "port that QEMU may not take": (
         {"migration_uri": "tcp://127.0.0.1:1"},
@@ -45,7 +45,7 @@ REFUSED = {
     "migration URI that is none": (
         {"migration_uri": "127.0.0.1"},
         HypervisorError,
-        r"missing scheme in migration URI: 127.0.0.1 \(libvirt error 8\)",
+        r"127.0.0.1 is no address that a QEMU listens at",
     ),
     "no certificates": (
         {"options": StartOptions(encryption=Encryption.REQUIRED)},

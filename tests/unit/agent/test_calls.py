@@ -53,6 +53,28 @@ async def test_what_hangs_holds_up_nothing_else(hang):
     assert await calls.call(lambda: "answer", about=None, deadline=PATIENCE) == "answer"
 
 
+async def test_of_two_that_were_asked_at_once_the_one_that_answers_says_nothing_of_the_one_that_hangs(hang):
+    calls = HangingCalls()
+    late = threading.Event()
+    first = asyncio.create_task(abandon(calls, hang))
+    second = asyncio.create_task(calls.call(lambda: late.wait(PATIENCE), about="vm", deadline=PATIENCE))
+    await first
+    late.set()
+    assert await second
+    with pytest.raises(TimeoutError, match="has not answered an earlier call yet"):
+        await calls.call(lambda: "answer", about="vm", deadline=PATIENCE)
+
+
+async def test_of_two_that_hang_both_must_answer(hang):
+    calls, other = HangingCalls(), threading.Event()
+    await asyncio.gather(abandon(calls, hang), abandon(calls, lambda: other.wait(PATIENCE)))
+    other.set()
+    for _ in range(20):  # the one that was abandoned last has its answer by now, or soon
+        with pytest.raises(TimeoutError, match="has not answered an earlier call yet"):
+            await calls.call(lambda: "answer", about="vm", deadline=PATIENCE)
+        await asyncio.sleep(0.01)
+
+
 async def test_a_call_that_fails_holds_up_nothing():
     def fails():
         raise ValueError("no")

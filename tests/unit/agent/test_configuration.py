@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from vmferry_agent.configuration import Configuration, options
+from vmferry_agent.configuration import CheckConfiguration, Configuration, check_options, options
 from vmferry_agent.main import main
-from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri
+from vmferry_agent.uris import connect_uri, libvirt_uri, migration_uri, tls_destination
 
 NEEDED = ["--node", "node-a", "--connect-uri", "qemu+tls://node-a/system"]
 
@@ -107,6 +107,22 @@ def test_what_is_wrong_in_flags_and_variables_is_told_with_what_is_right(configu
     assert "Missing option '--node' (env var: 'VMFERRY_NODE')" in configured()
 
 
+def test_a_check_does_without_the_address_for_other_hosts_and_takes_the_same_file(configuring):
+    checked = configuring(check_options, CheckConfiguration, "agent.yaml")
+    assert checked("--node", "node-a").connect_uri is None
+    by_file = checked(
+        file="node: node-a\nconnect-uri: qemu+tls://node-a/system\nmigration-uri: tcp://node-a\n"
+    )
+    assert (by_file.connect_uri, by_file.migration_uri) == ("qemu+tls://node-a/system", "tcp://node-a")
+    assert "Missing option '--connect-uri'" in CliRunner().invoke(main, ["run", "--node", "node-a"]).output
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_help_tells_whether_a_flag_is_on(command):
+    said = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
+    assert "VMFERRY_MEASURE_DIRTY_RATE; default: (on)]" in said
+
+
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_the_help_names_each_variable(command):
     said = CliRunner().invoke(main, [command, "--help"]).output
@@ -119,12 +135,13 @@ GOOD = {
     connect_uri: [
         "qemu+tls://node-a/system",
         "qemu+tcp://10.0.0.7:16509/system",
-        "qemu+tls://[fd00::7]/system?pkipath=/etc/pki/x",
+        "qemu+tls://[fd00::7]/system?no_verify=1",
         "qemu+ssh://root@node-a.example/system",
         "qemu://node-a/system",
         "qemu+unix:///session?socket=/lab/libvirt-sock",
     ],
-    migration_uri: ["tcp://10.0.0.7", "tcp://node-a:49152", "tcp://[fd00::7]", "rdma://n:1", "unix:///run/m"],
+    migration_uri: ["tcp://10.0.0.7", "tcp://node-a:49152", "tcp://[fd00::7]", "rdma://n:1"],
+    tls_destination: ["node-a.example", "10.0.0.7", "fd00::7"],
 }
 BAD = {
     libvirt_uri: {
@@ -144,7 +161,9 @@ BAD = {
         "tcp://10.0.0.7": "must be one of",
         "qemu+tls://node-a": "must be one of",
         "qemu+tls://node-a:port/system": "Port",
-        "qemu+ssh://node-a/system?command=/opt/ssh": "a program that the source's daemon would run",
+        "qemu+ssh://node-a/system?command=/opt/ssh": "has the parameter command, and may have keyfile, ",
+        "qemu+tls://node-a/system?pkipath=/etc/pki/x": "has the parameter pkipath, and may have no_verify, ",
+        "qemu+tls://node-a:99999/system": "Port",
     },
     migration_uri: {
         "10.0.0.7": "must be tcp://HOST",
@@ -153,7 +172,10 @@ BAD = {
         "tcp://0.0.0.0": "no address to connect to",
         "tcp://[::]:1": "no address to connect to",
         "unix:///": "must be tcp://HOST",
+        "unix:///run/m": "must be tcp://HOST",
+        "tcp://node-a:99999": "must be tcp://HOST",
     },
+    tls_destination: {"": "is no name", "*": "is no name"},
 }
 
 

@@ -7,8 +7,10 @@ import pytest
 from desired_parameters import desired
 from scripted_hypervisor import ScriptedHypervisor, domain, sample
 from source_setting import NOW, READY, MovedClock, outcome
+from typing_extensions import override
 
 from vmferry_agent.decisions.recovery import NOT_YET, SHOWS, SILENT
+from vmferry_agent.hypervisor.libvirt_requests import refuse_addresses
 from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable, StreamHeld, TargetHalfLost
 from vmferry_agent.migrations import interruption
 from vmferry_agent.migrations.vm_reports import vm_report
@@ -25,6 +27,7 @@ from vmferry_api.migrations import (
     VMState,
 )
 from vmferry_api.policies import PostCopyRecovery
+from vmferry_api.transports import why_refused
 
 TWICE = PostCopyRecovery(attempts=2, backoff=timedelta(seconds=10))
 POST_COPY = desired(post_copy_allowed=True, technique=MigrationTechnique.POST_COPY, post_copy_recovery=TWICE)
@@ -203,6 +206,50 @@ async def test_a_target_that_does_not_answer_is_not_dialled_by_libvirt_whose_tri
     seen = await it.reports(lambda status: status.recovery and status.recovery.error)
     assert f"127.0.0.1, port {port}, does not answer" in seen.recovery.error
     assert not it.hypervisor.was_asked("resume_post_copy")
+
+
+class CarefulHypervisor(ScriptedHypervisor):
+    """One that looks at addresses as the real one does."""
+
+    @override
+    async def resume_post_copy(self, uuid, request):
+        refuse_addresses(request)
+        await super().resume_post_copy(uuid, request)
+
+
+@pytest.mark.parametrize(
+    "connect_uri",
+    [
+        "qemu+tls://b:99999/system",
+        "qemu+tls://[zz]/system",
+        "qemu+tcp://b..c/system",
+        "qemu+ext:///system?command=/tmp/x",
+        "qemu+tcp://127.0.0.1:{port}/system?name=test:///default",
+    ],
+)
+async def test_an_address_that_is_none_is_not_asked_and_the_recovery_tells_why(setting, connect_uri):
+    asked = []
+
+    def note(_reader, writer):
+        asked.append(writer.get_extra_info("peername"))
+        writer.close()
+
+    clock = MovedClock()
+    async with await asyncio.start_server(note, "127.0.0.1", 0) as server:
+        uri = connect_uri.format(port=server.sockets[0].getsockname()[1])
+        it = setting(clock=clock, hypervisor=CarefulHypervisor(), target=READY.replace(connect_uri=uri))
+        it.want(POST_COPY)
+        await it.reports(lambda status: told(status) == ("False", "PostCopy"))
+        await it.looks()
+        breaks(it)
+        seen = await it.reports(lambda status: status.recovery and status.recovery.error)
+        await it.looks()
+        assert asked == []
+    assert seen.recovery.error == why_refused(uri)
+    assert not it.hypervisor.was_asked("resume_post_copy")
+    it.target_says(READY.replace(connect_uri="qemu+tls://b/system"))
+    clock.go_on(10)
+    await it.reports(lambda status: status.recovery.end)
 
 
 async def test_a_silent_link_is_told_and_nothing_done_about_it_until_the_target_s_end_is_dead(it):

@@ -143,3 +143,15 @@ async def test_a_completed_job_tells_what_it_can(statistics, job):
     hypervisor = LibvirtHypervisor("test:///default")
     hypervisor._remember("u", statistics)
     assert await hypervisor.completed("u") == job
+
+
+async def test_of_migrations_that_nobody_asks_about_only_the_latest_are_kept():
+    """Such as those that people start by virsh."""
+    hypervisor = LibvirtHypervisor("test:///default")
+    for number in range(1000):
+        hypervisor._remember(f"u{number}", {"memory_processed": number})
+    assert len(hypervisor._completed) <= 200
+    for number in range(1000):  # one that comes and goes takes no other's place
+        hypervisor._remember("u990", {"memory_processed": number})
+    assert await hypervisor.completed("u950") == CompletedJob(downtime=None, transferred=950)
+    assert await hypervisor.completed("u990") == CompletedJob(downtime=None, transferred=999)

@@ -15,10 +15,12 @@ from vmferry_agent.hypervisor.port import (
     HypervisorUnreachable,
     MigrationAborted,
     MigrationRunsAlready,
+    StartRequest,
     StreamHeld,
     TargetHalfLost,
 )
 from vmferry_api.migrations import VMState
+from vmferry_api.policies import StartOptions
 
 ITSELF = "test:///default"
 """libvirt's own test driver, in this process."""
@@ -184,3 +186,46 @@ async def test_a_connection_that_can_t_hear_is_none(monkeypatch):
     connection.get()
     assert len(registered) == 3
     connection.close()
+
+
+def test_an_event_loop_that_fails_again_and_again_is_turned_ever_less_often_until_it_turns_again():
+    """Else it would take a processor for itself, and fill the log."""
+    turns = iter(["fails"] * 10 + ["turns", "fails", "ends"])
+    waited = []
+
+    class EndOfTestError(Exception):
+        pass
+
+    def turn():
+        match next(turns):
+            case "fails":
+                raise libvirt_error(1, 0, "poll: Bad file descriptor")
+            case "ends":
+                raise EndOfTestError
+
+    with pytest.raises(EndOfTestError):
+        libvirt_connection.turn_event_loop(turn, waited.append)
+    failing, anew = waited[:10], waited[10:]
+    assert len(anew) == 1
+    assert max(failing) <= 2.0
+    assert min(failing[6:]) > max(failing[0], anew[0])
+
+
+REQUEST = StartRequest(
+    connect_uri="qemu+unix:///system?socket=/run/libvirt/libvirt-sock",
+    migration_uri=None,
+    bandwidth=None,
+    post_copy_bandwidth=None,
+    post_copy=False,
+    persistent=False,
+    options=StartOptions(),
+)
+
+
+@pytest.mark.parametrize("call", [LibvirtHypervisor.migrate, LibvirtHypervisor.resume_post_copy])
+async def test_neither_a_start_nor_a_resumption_goes_to_a_socket_of_the_source_s_own(call):
+    (domain,) = libvirt.openReadOnly(ITSELF).listAllDomains()
+    with pytest.raises(HypervisorError, match="is a socket of the source's own host"):
+        await call(LibvirtHypervisor(ITSELF), domain.UUIDString(), REQUEST)
+    with pytest.raises(HypervisorError, match=r"libvirt error"):
+        await call(LibvirtHypervisor(ITSELF, same_machine=True), domain.UUIDString(), REQUEST)

@@ -53,6 +53,21 @@ def test_nothing_starts_by_what_is_no_address_of_a_daemon_encrypted_or_not():
         refuse_addresses(StartRequest(**{**PLAIN, "connect_uri": "qemu+ext:///system?command=/tmp/x"}))
 
 
+def test_a_socket_leads_to_a_target_only_where_the_hosts_are_one_machine():
+    request = StartRequest(**{**PLAIN, "connect_uri": "qemu+unix:///system?socket=/run/x"})
+    refuse_addresses(request, same_machine=True)
+    with pytest.raises(HypervisorError, match="a socket of the source's own host"):
+        refuse_addresses(request)
+
+
+@pytest.mark.parametrize("given", [{"migration_uri": "unix:///run/x"}, {"tls_destination": ""}], ids=str)
+def test_no_memory_goes_elsewhere_than_to_a_host_that_is_named(given):
+    with pytest.raises(
+        HypervisorError, match=r"no address that a QEMU listens at|no name that a certificate"
+    ):
+        refuse_addresses(StartRequest(**{**PLAIN, **given}))
+
+
 @pytest.mark.parametrize("storage", list(Storage))
 def test_libvirt_s_own_check_of_the_disks_is_never_switched_off(storage):
     assert not flags_of(StartRequest(**PLAIN, storage=storage)) & libvirt.VIR_MIGRATE_UNSAFE

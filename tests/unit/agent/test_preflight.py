@@ -1,6 +1,7 @@
 """Each trouble with a host has its own cure."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,11 @@ def test_what_a_host_can_not_do_is_a_warning(features, lacks):
 )
 def test_where_other_hosts_are_led_must_be_this_host(found, level):
     assert reached("qemu+tls://a/system", own="own", found=found, trouble="refused").level == level
+
+
+async def test_where_they_are_led_is_not_looked_at_where_it_is_not_known():
+    unknown = replace(configuration(), connect_uri=None)
+    assert await preflight.check_connect_uri(unknown) == []
 
 
 @pytest.mark.parametrize(

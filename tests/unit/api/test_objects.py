@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import ValidationError
 
-from vmferry_api.migrations import VMMigration
+from vmferry_api.migrations import VMMigration, VMMigrationStatus
 from vmferry_api.policies import MigrationPolicy
 
 METADATA = {"name": "m", "namespace": "default", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}
@@ -94,6 +94,7 @@ def test_what_is_left_out_is_left_out_whole_and_the_rest_kept() -> None:
         {**stored(), "status": {"attempts": [{}]}},
         {**stored(), "status": {"attempts": {"1": ATTEMPT}}},
         {**stored(), "status": {"attempts": [ATTEMPT, {"number": 2}]}},
+        {**stored(), "status": {"attempts": [{**ATTEMPT, "number": 2**40}]}},
         {**stored(), "status": "none"},
     ],
 )
@@ -148,6 +149,39 @@ NEWER = [
         want={"target": None, "phase": "Pending"},
     ),
     Newer(
+        reason="an entry of a list that lacks what is required here",
+        given={
+            "progress": {
+                "percent": 1,
+                "pass": 4,
+                "remaining": "0",
+                "transferred": "1",
+                "total": "2",
+                "elapsed": "9s",
+                "recent": [
+                    {"pass": 2, "elapsed": "soon", "neededDowntime": "1s"},
+                    {"pass": 3, "elapsed": "2s", "neededDowntime": "1s", "pending": "much"},
+                    {},
+                    None,
+                ],
+            },
+            "conditions": [{**CONDITION, "status": "Maybe"}, CONDITION, {**CONDITION, "type": 7}],
+            "source": {"features": ["postCopy", {"name": "xbzrle"}, "tls"]},
+        },
+        want={
+            "progress": {"percent": 1, "recent": [{"pass": 3, "pending": None}]},
+            "conditions": [{"type": "LinkCongested"}],
+            "source": {"features": ["postCopy", "tls"]},
+        },
+    ),
+    Newer(
+        reason="a start of an attempt that is no time",
+        given={
+            "attempts": [{**ATTEMPT, "start": []}, {**ATTEMPT, "number": 2, "start": "0000-01-01T00:00:00Z"}]
+        },
+        want={"attempts": [{"start": "2199-12-31T23:59:59Z"}] * 2},
+    ),
+    Newer(
         reason="several of them",
         given={
             "phase": "Elsewhere",
@@ -185,3 +219,30 @@ def test_a_strange_status_hides_nothing_that_is_strange_in_the_spec() -> None:
 
 def test_what_is_unreadable_is_no_part_of_the_object() -> None:
     assert "unreadable" not in VMMigration.read(stored(ttlAfterFinished="1d")).as_json()
+
+
+def test_who_has_written_it_and_when_is_read_as_far_as_it_can_be() -> None:
+    """Who may edit an object may add any to managedFields."""
+    managed = [
+        {"manager": "vmferry-operator", "time": "2026-01-01T00:00:00Z"},
+        {"manager": "vmferry-source-agent", "time": "0000-01-01T00:00:00Z"},
+        {"manager": "vmferry-target-agent", "time": "9999-12-31T23:59:59Z"},
+        "nobody",
+    ]
+    read = VMMigration.read({**stored(), "metadata": {**METADATA, "managedFields": managed}})
+    years = [each.time and each.time.year for each in read.metadata.managed_fields]
+    assert (years, read.unreadable) == ([2026, None, 2199], ())
+
+
+def test_where_a_status_can_t_be_read_the_rest_can_and_tells_why_it_can_t() -> None:
+    raw = {**stored(ttlAfterFinished="1d"), "status": {"phase": "Elsewhere", "attempts": [{"number": 1}]}}
+    with pytest.raises(ValidationError) as caught:
+        VMMigration.read(raw)
+    rest = VMMigration.read_but_status(raw, caught.value)
+    assert (rest.spec.cancel, rest.status, rest.has_unread_status) == (True, VMMigrationStatus(), True)
+    assert [each.split(":")[0] for each in rest.unreadable] == [
+        "spec.ttlAfterFinished",
+        "status.phase",
+        "status.attempts[0].start",
+    ]
+    assert not VMMigration.read(stored(ttlAfterFinished="1d")).has_unread_status

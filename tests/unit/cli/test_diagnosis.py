@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 from migrations_shown import RUNNING, at, condition, migration, policy, running, told
 
-from kubectl_vmferry.cluster.certificates import tls_address
+from kubectl_vmferry.cluster.certificates import shown_by, tls_address
 from kubectl_vmferry.commands import doctor
-from kubectl_vmferry.diagnosis.admission import NAMES, admission
+from kubectl_vmferry.diagnosis.admission import NAMES, VMS_BY_NAMESPACE, admission
 from kubectl_vmferry.diagnosis.api import crds, server
 from kubectl_vmferry.diagnosis.certificates import expiry
 from kubectl_vmferry.diagnosis.findings import Level
 from kubectl_vmferry.diagnosis.hosts import hosts, links, troubles
-from kubectl_vmferry.diagnosis.pods import pods
+from kubectl_vmferry.diagnosis.pods import agents_by_node, pods
 from kubectl_vmferry.diagnosis.policies import policies
 from kubectl_vmferry.diagnosis.processes import agents, operator
 from kubectl_vmferry.failures import Failure, NotFoundFailure
@@ -103,6 +103,7 @@ def test_agents_live_as_their_leases_say():
         ["node-a", "node-b", "node-c", "node-d"],
         [running()],
         at(30),
+        pods={},
     )
     assert shown(found) == [
         ("ok", "agent of node-a", "lives (renewed its Lease 5 s ago)"),
@@ -123,18 +124,18 @@ def test_of_a_lease_s_age_the_api_server_tells_whatever_clock_its_holder_has():
         {"manager": "x", "time": told(25)},
         {"manager": "y", "time": told(0)},
     ]
-    assert shown(agents([ahead, behind], [], [], at(30))) == [
+    assert shown(agents([ahead, behind], [], [], at(30), pods={})) == [
         ("error", "agent of a", "has not renewed its Lease for 1 m 30 s"),
         ("ok", "agent of b", "lives (renewed its Lease 5 s ago)"),
     ]
 
 
 def test_no_agent_at_all_is_an_error():
-    assert [each.level for each in agents([], [], [], at(30))] == [Level.ERROR]
+    assert [each.level for each in agents([], [], [], at(30), pods={})] == [Level.ERROR]
 
 
 def test_a_lease_that_was_never_renewed_is_an_error():
-    (found,) = agents([lease("vmferry-agent-a", 0, renewTime=None)], [], [], at(0))
+    (found,) = agents([lease("vmferry-agent-a", 0, renewTime=None)], [], [], at(0), pods={})
     assert found.message == "its Lease was never renewed"
 
 
@@ -187,6 +188,24 @@ def pod(component, *, ready=False, node="node-a", since=0, **more):
         "spec": {"nodeName": node} if node else {},
         "status": status,
     }
+
+
+def test_what_an_agent_lacks_is_asked_where_it_runs():
+    stale, missing = lease("vmferry-agent-node-a", -60), [running()]
+    by_hand = agents([stale], [], missing, at(30), pods={})
+    assert [each.cure for each in by_hand] == [
+        "look at its log on node-a, and run `vmferry-agent check` there",
+        "start it on node-b (docs/agent.md)",
+    ]
+    one, other = pod("agent"), pod("agent", node="node-b")
+    over = {**pod("agent"), "status": {"phase": "Failed"}}
+    several = agents_by_node([over, one, other, pod("operator", node="node-b"), pod("agent", node=None)])
+    assert several == {"node-a": one, "node-b": other}
+    cure = "-n vmferry-system vmferry-agent-1"
+    in_pods = agents([stale], [], missing, at(30), pods=several)
+    assert [each.cure for each in in_pods] == 2 * [
+        f"kubectl logs {cure}; kubectl exec {cure} -- vmferry-agent check"
+    ]
 
 
 NO_IMAGE = [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]
@@ -360,10 +379,17 @@ def test_a_certificate_warns_before_it_ends():
         ("qemu+tls://node-b/system", ("node-b", 16514)),
         ("qemu+tls://[fd00::1]:99/system", ("fd00::1", 99)),
         ("qemu+tcp://node-b/system", None),
+        ("qemu+tls://node-b:99999/system", None),
+        ("qemu+tls://[zz]/system", None),
     ],
 )
 def test_only_tls_has_certificates(uri, address):
     assert tls_address(uri, scheme="qemu+tls", port=16514) == address
+
+
+@pytest.mark.parametrize("host", ["b..c", "b" * 64])
+def test_a_host_that_can_be_none_shows_none(host):
+    assert shown_by(host, 16514) is None
 
 
 def bindings(*names, **spec):
@@ -375,10 +401,10 @@ POLICIES_OF_ADMISSION = [{"metadata": {"name": each}, "spec": {"validations": [A
 
 
 def test_admission_is_in_force_where_all_policies_are_bound():
-    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "vmferry-system")
+    (found,) = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "vmferry-system")
     assert (found.level, found.message) == (
         Level.OK,
-        "4 policies hold operator and agents to what is theirs",
+        "4 policies are there and bound; what is in them is not compared",
     )
 
 
@@ -393,7 +419,7 @@ def test_admission_is_in_force_where_all_policies_are_bound():
     ids=["not there", "not bound", "only a warning", "not everywhere"],
 )
 def test_a_policy_that_is_not_in_force_is_named(there, bound):
-    found = admission(there, bound, "vmferry-system")
+    (found,) = admission(there, bound, "vmferry-system")
     assert (found.level, found.message) == (
         Level.WARNING,
         f"not in force: {NAMES[0]}; an agent's token may write what belongs to others",
@@ -401,11 +427,23 @@ def test_a_policy_that_is_not_in_force_is_named(there, bound):
 
 
 def test_admission_for_the_accounts_of_another_namespace_is_an_error():
-    found = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "moved")
+    (found,) = admission(POLICIES_OF_ADMISSION, bindings(*NAMES), "moved")
     assert (found.level, found.message) == (
         Level.ERROR,
         "is for the accounts in namespace vmferry-system, not in moved: all that those in moved write is refused",
     )
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"), [(bindings(VMS_BY_NAMESPACE), 1), ([], 0)], ids=["bound", "not bound"]
+)
+def test_a_policy_that_refuses_namespaces_the_vms_that_they_do_not_name_is_told(bound, told):
+    """A component that was taken out of a kustomization, or an earlier installation, leaves it."""
+    there = [*POLICIES_OF_ADMISSION, {"metadata": {"name": VMS_BY_NAMESPACE}, "spec": {}}]
+    _, *more = admission(there, [*bindings(*NAMES), *bound], "vmferry-system")
+    says = "a namespace moves no VM but those that its annotation vmferry.io/vms names"
+    found = (Level.NOTE, f"vmferry-vms-by-namespace is in force: {says}")
+    assert [(each.level, each.message) for each in more] == told * [found]
 
 
 class ClusterOfOneNamespace:

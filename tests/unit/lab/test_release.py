@@ -12,6 +12,7 @@ import yaml
 
 from image_archives import FILES, write_image
 from vmferry_lab.errors import LabError
+from vmferry_lab.images.archives import number
 from vmferry_lab.images.build import source_of
 from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.release.artifacts import stamped
@@ -24,6 +25,7 @@ NAMES = {
     "SHA256SUMS",
     "vmferry-0.2.0-crds.yaml",
     "vmferry-0.2.0-ha.yaml",
+    "vmferry-0.2.0-images.txt",
     "vmferry-0.2.0-manifests.tar.gz",
     "vmferry-0.2.0-monitoring.yaml",
     "vmferry-0.2.0-py3-none-any.whl",
@@ -81,6 +83,12 @@ def test_its_sums_are_right_and_of_all_files(released):
     assert {name for _, name in lines} == NAMES - {"SHA256SUMS"}
     for digest, name in lines:
         assert hashlib.sha256((released / name).read_bytes()).hexdigest() == digest
+
+
+def test_it_names_its_images_by_what_tells_them_from_all_others(checkout, released, tmp_path):
+    """SHA256SUMS holds them through this file; archives themselves are no part of a release."""
+    numbers = {f"sha256:{number(each)}  {each.stem}:0.2.0" for each in images_of(checkout, tmp_path)}
+    assert set((released / "vmferry-0.2.0-images.txt").read_text().splitlines()) == numbers
 
 
 def test_the_same_commit_makes_the_same_release_elsewhere_and_later(released, tmp_path):

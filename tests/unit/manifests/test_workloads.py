@@ -2,12 +2,15 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
+from kubernetes.aio.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME
 from objects_by_name import by_name
 
 from generate_chart import MANIFESTS, NAMESPACE, kustomized
+from vmferry_agent.configuration import CheckConfiguration, check_options
 from vmferry_agent.configuration import Configuration as AgentConfiguration
 from vmferry_agent.configuration import options as agent_options
 from vmferry_agent.main import main as agent_command
@@ -62,6 +65,11 @@ def test_the_agent_s_arguments_and_variables_are_a_configuration_and_nothing_els
         "qemu+tls://10.0.0.7/system",
     )
     assert environment("agent").keys() - {"HOST_IP"} <= options_of("agent").keys()
+
+
+def test_whoever_looks_at_an_agent_in_its_pod_need_say_nothing(configuring):
+    made = configuring(check_options, CheckConfiguration, "agent.yaml")(environment=environment("agent"))
+    assert (made.node, made.namespace, made.connect_uri) == ("node-a", NAMESPACE, None)
 
 
 def test_the_operator_s_variables_are_a_configuration_and_nothing_else(configuring):
@@ -128,16 +136,33 @@ def test_the_account_is_there(component):
     assert BASE["ServiceAccount", name]["metadata"]["namespace"] == NAMESPACE
 
 
+def mounts(component):
+    """Each volume by where it is mounted; all of them may be read alone."""
+    volumes = {each["name"]: each for each in template(component)["spec"]["volumes"]}
+    mounted = {each["mountPath"]: volumes.pop(each["name"]) for each in container(component)["volumeMounts"]}
+    assert all(each["readOnly"] for each in container(component)["volumeMounts"])
+    assert volumes == {}
+    return mounted
+
+
 def test_the_agent_gets_directories_of_its_host_and_may_write_to_none():
-    volumes = {
-        each["name"]: (each["hostPath"]["path"], each["hostPath"]["type"])
-        for each in template("agent")["spec"]["volumes"]
+    of_the_host = {path: each["hostPath"] for path, each in mounts("agent").items() if "hostPath" in each}
+    assert of_the_host == {
+        "/run/libvirt": {"path": "/run/libvirt", "type": "Directory"},
+        "/etc/pki": {"path": "/etc/pki", "type": "DirectoryOrCreate"},
     }
-    mounts = container("agent")["volumeMounts"]
-    assert {(each["mountPath"], each["readOnly"], volumes[each["name"]]) for each in mounts} == {
-        ("/run/libvirt", True, ("/run/libvirt", "Directory")),
-        ("/etc/pki", True, ("/etc/pki", "DirectoryOrCreate")),
-    }
+    assert not [each for each in mounts("operator").values() if "hostPath" in each]
+
+
+@pytest.mark.parametrize("component", WORKLOADS)
+def test_a_token_for_an_hour_lies_where_clients_look_for_it_and_none_is_mounted_by_itself(component):
+    assert template(component)["spec"]["automountServiceAccountToken"] is False
+    several = mounts(component)[str(Path(SERVICE_TOKEN_FILENAME).parent)]["projected"]["sources"]
+    token, authority, namespace = (next(iter(each.values())) for each in several)
+    assert token == {"path": Path(SERVICE_TOKEN_FILENAME).name, "expirationSeconds": 3600}
+    assert authority["items"] == [{"key": "ca.crt", "path": Path(SERVICE_CERT_FILENAME).name}]
+    (field,) = namespace["items"]  # by which kubectl and its like know their own
+    assert field == {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
 
 
 def test_every_image_and_the_chart_are_of_this_version():

@@ -25,7 +25,13 @@ def operator_text() -> str:
     watches = {"VMMigration": WatchState(streams_begun=1, heard_at=NOW, queued=0)}
     metrics.follow(
         lambda: OperatorState(
-            leads=True, standing=there, policies=["p"], watches=watches, listed_at=NOW, events_dropped=0
+            leads=True,
+            standing=there,
+            unread=0,
+            policies=["p"],
+            watches=watches,
+            listed_at=NOW,
+            events_dropped=0,
         )
     )
     metrics.migration_begun("p", waited=SECOND)

@@ -17,6 +17,7 @@ from vmferry_lab.monitoring.rules import plain_rules
 
 CASES = Path(__file__).parent / "alerts.yaml"
 RUNBOOKS = Path(__file__).parents[3] / "docs" / "runbooks"
+PAGE = RUNBOOKS.parent / "metrics.md"
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "What to do"]
 ADDED = {"job", "instance", "node"}
 """The labels that a scrape adds."""
@@ -161,9 +162,22 @@ def test_the_pods_are_scraped_under_the_jobs_and_labels_that_the_rules_know():
 
 
 def test_the_page_lists_each_alert_with_its_severity():
-    page = (RUNBOOKS.parent / "metrics.md").read_text()
+    page = PAGE.read_text()
     told = re.findall(r"^\| \[(\w+)\]\(runbooks/\1\.md\) \| (\w+) \|", page, re.MULTILINE)
     assert dict(told) == {name: rule["labels"]["severity"] for name, rule in ALERTS.items()}
+
+
+def test_the_page_s_kustomization_gives_a_prometheus_the_label_that_it_looks_for(tmp_path):
+    (written,) = re.findall(r"```yaml\n(# kustomization\.yaml\n.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "vmferry").symlink_to(RUNBOOKS.parents[1])
+    (tmp_path / "kustomization.yaml").write_text(written.replace("path/to/vmferry", "vmferry"))
+    done = subprocess.run(
+        [kubectl_path(), "kustomize", tmp_path], capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    labelled = [
+        each["kind"] for each in yaml.safe_load_all(done.stdout) if "release" in each["metadata"]["labels"]
+    ]
+    assert sorted(labelled) == ["PodMonitor", "PodMonitor", "PrometheusRule"]
 
 
 def test_kustomize_builds_all_of_it_with_the_files_as_they_are():

@@ -7,6 +7,7 @@ import yaml
 
 from resource_state_metrics import number, resources, series
 from vmferry_api.migrations import Phase
+from vmferry_api.moments import PATTERN as MOMENT
 
 CRDS = Path(__file__).parents[3] / "crds"
 METADATA = {
@@ -49,7 +50,8 @@ def is_number(leaf):
     if leaf.get("x-kubernetes-int-or-string"):
         return True
     if leaf["type"] == "string":
-        return leaf.get("format") == "date-time" or set(leaf.get("enum", [])) == {"True", "False", "Unknown"}
+        is_moment = leaf.get("format") == "date-time" or leaf.get("pattern") == MOMENT
+        return is_moment or set(leaf.get("enum", [])) == {"True", "False", "Unknown"}
     return leaf["type"] in {"boolean", "integer", "number"}
 
 

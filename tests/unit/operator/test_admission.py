@@ -63,7 +63,9 @@ def place(me, *around, by=P, now=LATER):
         ([one("x", "cb", runs=True)], "incomingPerNode"),
         ([one("x", "ba", runs=True)], None),
         ([one(f"x{n}", f"{n}{n + 3}", runs=True) for n in range(3)], "perCluster"),
-        ([one("x", "cd", runs=True, uuid="me")], "vm"),
+        ([one("x", "bd", runs=True, uuid="me")], "vm"),
+        ([one("x", "da", runs=True, uuid="me")], "vm"),
+        ([one("x", "cd", runs=True, uuid="me")], None),
     ],
 )
 def test_what_is_full_keeps_it_waiting(around, waiting_for):

@@ -28,7 +28,13 @@ def scraped(metrics):
 def state(there, *, leads):
     watches = {"VMMigration": WatchState(streams_begun=2, heard_at=NOW, queued=3)}
     return OperatorState(
-        leads=leads, standing=there, policies=["p"], watches=watches, listed_at=NOW, events_dropped=4
+        leads=leads,
+        standing=there,
+        unread=1,
+        policies=["p"],
+        watches=watches,
+        listed_at=NOW,
+        events_dropped=4,
     )
 
 
@@ -56,9 +62,11 @@ def test_what_is_is_asked_for_at_each_scrape(following):
     there.migrations["p", Phase.RUNNING] = 2
     there.sharing["node-a", "out"], there.shared["node-a", "out"] = 2, 2**20
     there.longest_wait = timedelta(minutes=2)
+    there.not_counted = 1
     now = scraped(metrics)
     assert now["leader",] == 1
     assert now["migrations", "Running", "p"] == 2
+    assert now["migrations_unreadable",] == 2
     assert now["node_sharing_migrations", "node-a", "out"] == 2
     assert now["node_shared_bytes_per_second", "node-a", "out"] == 2**20
     assert now["queue_longest_wait_seconds",] == 120

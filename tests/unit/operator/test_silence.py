@@ -70,6 +70,11 @@ def test_it_is_looked_at_again_when_the_agent_counts_as_silent_and_then_whether_
     assert look_again(decided(running(desired=DESIRED), at=41, source_heard=10), at=41) == after(51)
 
 
+def test_a_report_that_is_yet_to_come_counts_for_nothing() -> None:
+    assert told(decided(confirming(), at=100, source_heard=10, target_heard=9999))[0] == "AgentSilent"
+    assert told(decided(running(desired=DESIRED), at=100, source_heard=9999))[0] == "Migrating"
+
+
 def test_the_message_says_what_goes_on_since_when_and_where_to_look() -> None:
     _, message = told(decided(running(desired=DESIRED), at=100, source_heard=10))
     assert message == (

@@ -1,7 +1,7 @@
 """What there is, counted for metrics."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from migrations_in_words import NOW, after, first_desired, migration, policy, running
@@ -117,3 +117,15 @@ def test_policies_count_by_whether_they_can_be_carried_out() -> None:
     assert standing([], [accepted, policy("b")], now=NOW).accepted == Counter(
         {Status.TRUE: 1, Status.UNKNOWN: 1}
     )
+
+
+def test_one_that_can_t_be_reckoned_with_takes_no_other_out_of_the_figures(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs = running(policy=BY, phase=Phase.RUNNING, desired=first_desired(policy().spec))
+    unbounded = runs.attempts[0].replace(start=datetime.max.replace(tzinfo=UTC))
+    timed = runs.desired.replace(timeout=timedelta(hours=1)) if runs.desired else None
+    found = counted(runs.replace(attempts=[unbounded], desired=timed), runs)
+    assert (found.migrations, found.not_counted) == ({("p", Phase.RUNNING): 2}, 1)
+    assert found.expected == {Expected.TOO_EARLY: 1}
+    assert "not counted: VMMigration 0" in caplog.text

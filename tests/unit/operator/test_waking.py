@@ -9,6 +9,7 @@ from migrations_in_words import NOW, after, first_desired, policy, running, sour
 
 from vmferry_api.migrations import AppliedPolicy, Phase, Queue, VMMigrationStatus
 from vmferry_operator.controller import Controller
+from vmferry_operator.measurements import Measurements
 
 MI = 2**20
 SHARED = policy("p", bandwidth={"perNode": "90Mi"}, concurrency={"outgoingPerNode": 2, "perCluster": 9})
@@ -33,8 +34,8 @@ def waits(place):
 class Cluster:
     """A controller, and the names of those that it was told to look at; nothing is ever reconciled."""
 
-    def __init__(self, client, monkeypatch):
-        self.controller = Controller(client, now=lambda: after(60))
+    def __init__(self, client, monkeypatch, **more):
+        self.controller = Controller(client, now=lambda: after(60), **more)
         self.controller._leads = True
         self.woken = set()
         self._version = 0
@@ -57,15 +58,21 @@ class Cluster:
         told = status.replace(source=own).as_json()
         self.controller._migrations.take({"metadata": metadata, "spec": spec, "status": told})
         await asyncio.sleep(0)
+        self.seen = name in self.woken
         others = self.woken - {name}
         self.woken.clear()
         return others
 
 
 @pytest.fixture
-async def cluster(monkeypatch):
+async def client():
     async with ApiClient() as client:
-        yield Cluster(client, monkeypatch)
+        yield client
+
+
+@pytest.fixture
+def cluster(client, monkeypatch):
+    return Cluster(client, monkeypatch)
 
 
 async def test_those_whose_share_changes_are_woken_and_no_others(cluster):
@@ -91,3 +98,23 @@ async def test_those_whose_turn_it_is_or_whose_place_is_told_exactly_are_woken(c
     await cluster.see("behind", "xy", waits(31))
     woken = await cluster.see("r0", "ac", runs(phase=Phase.SUCCEEDED))
     assert woken == {"r1", "behind", *(f"q{number:02}" for number in range(20))}
+
+
+class Failing(Measurements):
+    """What can't count some figures."""
+
+    def stalled(self, policy):
+        raise ValueError(policy)
+
+
+async def test_what_changes_is_looked_at_and_others_are_woken_though_it_can_t_be_counted(
+    client, monkeypatch, caplog
+):
+    cluster = Cluster(client, monkeypatch, measurements=Failing())
+    cluster.controller._counts = True
+    await cluster.see("one", "ab", runs(share=45))
+    await cluster.see("two", "ae", runs(share=45))
+    stalls = running(stalling_since=1, desired=DESIRED, phase=Phase.SUCCEEDED, policy=BY)
+    assert await cluster.see("two", "ae", stalls) == {"one"}
+    assert cluster.seen
+    assert [each.message for each in caplog.records] == ["left out: metrics of VMMigration default/two"]
