@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from vmferry_api import GROUP, VERSION
 from vmferry_kube.backoff import Backoff
+from vmferry_kube.connections import ClosingConnector
 
 Seen = Callable[[str | None, Mapping[str, Any]], None]
 """Takes the type of an event (None: the object was listed) and the object."""
@@ -31,8 +32,8 @@ _logger = logging.getLogger(__name__)
 
 HEALTHY = 60.0
 """Seconds; a watch that lasted so long had nothing wrong with it, and begins again without a long delay."""
-_CLOSING = 0.1
-"""Seconds for the loop to close the connections that kopf has let go: aiohttp does not wait for TLS to end."""
+_LEAVING = 10.0
+"""Seconds for a watch to end: kopf gives five to requests that wait for credentials, and may need some more."""
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
@@ -109,7 +110,9 @@ class Watch:
         """End, waiting a few seconds for kopf to close its connections."""
         self.end()
         if self.lives:  # one that was never started can't be waited for
-            await asyncio.to_thread(self._thread.join, 5)
+            await asyncio.to_thread(self._thread.join, _LEAVING)
+        if self.lives:
+            _logger.warning("the watch of %s has not ended after %.0f s; it is left", self.plural, _LEAVING)
 
     def _run(self) -> None:
         delays = iter(self._backoff)
@@ -145,16 +148,13 @@ class Watch:
         self._stop_kopf = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
         if self._stop.is_set():
             return
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=self._settings(),
-                standalone=True,
-                clusterwide=True,
-                stop_flag=stop,
-            )
-        finally:
-            await asyncio.sleep(_CLOSING)
+        await kopf.operator(
+            registry=registry,
+            settings=self._settings(),
+            standalone=True,
+            clusterwide=True,
+            stop_flag=stop,
+        )
 
     def _new_login(self) -> Callable[..., Any]:
         """Make the login of one run of kopf: its sessions tell of each request for a stream."""
@@ -168,7 +168,7 @@ class Watch:
                 raise kopf.LoginError("the API server does not take the credentials any more")
             tried.append(info)
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+                connector=ClosingConnector(info.as_ssl_context()),
                 headers=info.as_http_headers(),
                 proxy=info.proxy_url,
                 trace_configs=[self._trace()],

@@ -2,18 +2,19 @@
 
 from datetime import timedelta
 
+from hopeless import HOPELESS, HOPELESS_GUEST
+
 from vmferry_api.migrations import AttemptOutcome, Phase
 from vmferry_lab.components import agent_name
 
-LINK = "50Mi"
-"""What the guests below outrun or not, in bytes per second: 80 MB/s over 64 MiB need 1.3 s of downtime."""
+STALLING = {**HOPELESS, "stallingLimit": "2s"}
 
 
 def test_a_quiet_guest_moves_without_any_step(start_guest, policy, migrate, assert_runs_only_on):
     guest = start_guest(dirty_rate=5_000_000)
     ladder = policy(
         maxDowntime="300ms",
-        bandwidth={"perMigration": LINK},
+        bandwidth=HOPELESS["bandwidth"],
         steps=[{"after": {"stalled": "1s"}, "setMaxDowntime": "2s"}],
     )
     done = migrate(guest.name, policyRef={"name": ladder}).ends()
@@ -26,11 +27,9 @@ def test_a_quiet_guest_moves_without_any_step(start_guest, policy, migrate, asse
 def test_a_guest_that_outruns_the_link_moves_once_the_policy_grants_more_downtime(
     start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     ladder = policy(
-        maxDowntime="100ms",
-        bandwidth={"perMigration": LINK},
-        stallingLimit="2s",
+        **STALLING,
         steps=[
             {"after": {"stalled": "1s"}, "setMaxDowntime": "500ms"},
             {"after": {"stalled": "1s"}, "setMaxDowntime": "3s"},
@@ -39,7 +38,7 @@ def test_a_guest_that_outruns_the_link_moves_once_the_policy_grants_more_downtim
     done = migrate(guest.name, policyRef={"name": ladder}).ends()
     assert done.status.phase == Phase.SUCCEEDED
     assert [step.action for step in done.status.steps] == [
-        "setMaxDowntime 100ms → 500ms",
+        "setMaxDowntime 10ms → 500ms",
         "setMaxDowntime 500ms → 3s",
     ]
     assert {step.outcome for step in done.status.steps} == {"Applied"}
@@ -48,10 +47,9 @@ def test_a_guest_that_outruns_the_link_moves_once_the_policy_grants_more_downtim
 
 
 def test_a_step_after_elapsed_is_taken_without_stalling(start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     ladder = policy(
-        maxDowntime="100ms",
-        bandwidth={"perMigration": LINK},
+        **{**HOPELESS, "maxDowntime": "300ms"},
         steps=[{"after": {"elapsed": "6s"}, "setBandwidth": "400Mi"}],
     )
     done = migrate(guest.name, policyRef={"name": ladder}).ends()
@@ -62,11 +60,9 @@ def test_a_step_after_elapsed_is_taken_without_stalling(start_guest, policy, mig
 
 
 def test_post_copy_moves_a_guest_that_would_never_converge(start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     ladder = policy(
-        maxDowntime="100ms",
-        bandwidth={"perMigration": LINK},
-        stallingLimit="2s",
+        **STALLING,
         steps=[{"after": {"stalled": "1s"}, "switchToPostCopy": {}}],
     )
     done = migrate(guest.name, policyRef={"name": ladder}).ends()
@@ -76,11 +72,9 @@ def test_post_copy_moves_a_guest_that_would_never_converge(start_guest, policy, 
 
 
 def test_suspend_moves_a_guest_that_would_never_converge(start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     ladder = policy(
-        maxDowntime="100ms",
-        bandwidth={"perMigration": LINK},
-        stallingLimit="2s",
+        **STALLING,
         steps=[{"after": {"stalled": "1s"}, "suspend": {}}],
     )
     done = migrate(guest.name, policyRef={"name": ladder}).ends()
@@ -91,8 +85,8 @@ def test_suspend_moves_a_guest_that_would_never_converge(start_guest, policy, mi
 def test_with_no_policy_at_all_the_agent_raises_the_downtime_by_itself(
     start_guest, migrate, assert_runs_only_on
 ):
-    guest = start_guest(memory=96 * 2**20, working_set=20 * 2**20)  # needs 400 ms at 50 MiB/s
-    migration = migrate(guest.name, overrides={"bandwidth": {"perMigration": LINK}})
+    guest = start_guest(**HOPELESS_GUEST, memory=96 * 2**20, working_set=20 * 2**20)  # needs 400 ms
+    migration = migrate(guest.name, overrides={"bandwidth": HOPELESS["bandwidth"]})
     first = migration.passes(2)
     done = migration.ends()
     assert done.status.phase == Phase.SUCCEEDED
@@ -105,11 +99,9 @@ def test_with_no_policy_at_all_the_agent_raises_the_downtime_by_itself(
 def test_a_migration_goes_on_while_its_agent_is_killed_and_comes_back(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     ladder = policy(
-        maxDowntime="100ms",
-        bandwidth={"perMigration": LINK},
-        stallingLimit="2s",
+        **STALLING,
         steps=[{"after": {"stalled": "1s"}, "setMaxDowntime": "3s"}],
     )
     migration = migrate(guest.name, policyRef={"name": ladder})

@@ -2,18 +2,16 @@
 
 import pytest
 from asked_migration import PATIENCE, phase_is, reason
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from vmferry_api.conditions import ConditionType
 from vmferry_api.migrations import AttemptOutcome, Phase
 from vmferry_lab.components import OPERATOR_NAME
 from vmferry_lab.until import until
 
-HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi"}}
-"""For a guest that needs 1.3 s."""
-
 
 def test_the_step_abort_leaves_the_vm_on_its_source(start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     name = policy(**HOPELESS, stallingLimit="2s", steps=[{"after": {"stalled": "1s"}, "abort": {}}])
     done = migrate(guest.name, policyRef={"name": name}).ends()
     assert done.status.phase == Phase.FAILED
@@ -24,7 +22,7 @@ def test_the_step_abort_leaves_the_vm_on_its_source(start_guest, policy, migrate
 
 
 def test_spec_cancel_aborts(start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
     migration.passes(1)
     migration.patch_spec(cancel=True)
@@ -35,7 +33,7 @@ def test_spec_cancel_aborts(start_guest, policy, migrate, assert_runs_only_on):
 
 
 def test_deleting_the_object_aborts_before_it_is_gone(start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
     migration.passes(1)
     migration.delete()
@@ -52,7 +50,7 @@ def operator_runs_again(lab):
 
 @pytest.mark.usefixtures("operator_runs_again")
 def test_cancelling_works_while_the_operator_is_away(lab, start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
     migration.passes(1)
     lab.components.stop(OPERATOR_NAME, kill=True)
@@ -67,7 +65,7 @@ def test_cancelling_works_while_the_operator_is_away(lab, start_guest, policy, m
 def test_progress_timeout_ends_a_hopeless_migration_while_the_operator_is_away(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS, progressTimeout="5s")})
     migration.passes(1)
     lab.components.stop(OPERATOR_NAME, kill=True)
@@ -81,7 +79,7 @@ def test_progress_timeout_ends_a_hopeless_migration_while_the_operator_is_away(
 
 
 def test_a_migration_cancelled_before_its_start_never_starts(start_guest, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": "no-such-policy"})
     migration.wait("to be refused", lambda each: reason(each, ConditionType.ACCEPTED) == "PolicyNotFound")
     migration.patch_spec(cancel=True)

@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 from asked_migration import PATIENCE
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from recording_proxy import RecordingProxy
 from vmferry_api.migrations import Phase
@@ -25,13 +26,13 @@ _logger = logging.getLogger(__name__)
 PROMISED = 15.0
 """Seconds within which a standby leads after a kill."""
 LADDER = {
-    "maxDowntime": "10ms",
-    "bandwidth": {"perMigration": "50Mi"},
+    **HOPELESS,
     "steps": [
-        {"after": {"passes": passes}, "setMaxDowntime": f"{10 + passes}ms"} for passes in range(3, 51, 4)
+        {"after": {"elapsed": f"{seconds}s"}, "setMaxDowntime": f"{10 + seconds}ms"}
+        for seconds in range(3, 80, 5)
     ],
 }
-"""A step every few seconds, none of which is enough for a guest that needs 1.3 s (on a busy machine 0.2 s)."""
+"""A step every few seconds for longer than any test looks, and none of them is enough."""
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def takes_over(lab):
 @pytest.fixture
 def climbing(pair, start_guest, policy, migrate):
     """A migration that is steered, and its guest."""
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**LADDER)})
     migration.wait("the first step", lambda each: each.status.steps)
     return migration, guest

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from asked_migration import PATIENCE
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from doc_pages import ROOT
 from doc_pages.blocks import blocks
@@ -20,17 +21,9 @@ from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.monitoring.prometheus import Prometheus
 from vmferry_lab.until import until
 
-LADDER = {
-    "maxDowntime": "100ms",
-    "bandwidth": {"perMigration": "50Mi"},
-    "stallingLimit": "2s",
-    "steps": [{"after": {"stalled": "1s"}, "setMaxDowntime": "3s"}],
-}
-HOPELESS = {
-    "maxDowntime": "100ms",
-    "bandwidth": {"perMigration": "40Mi", "perNode": "40Mi"},
-    "stallingLimit": "2s",
-}
+STALLING = {**HOPELESS, "stallingLimit": "2s"}
+LADDER = {**STALLING, "steps": [{"after": {"stalled": "1s"}, "setMaxDowntime": "3s"}]}
+STUCK = {**STALLING, "bandwidth": {"perMigration": "40Mi", "perNode": "40Mi"}}
 
 MAY_BE_EMPTY = {
     "vmferry_agent_libvirt_call_errors_total": "no call of libvirt may have failed",
@@ -92,11 +85,11 @@ def empty(prometheus, expressions):
 def test_prometheus_sees_a_real_run_as_the_objects_tell_it_and_every_expression_works(
     api, prometheus, start_guest, policy, migrate
 ):
-    ladder, hopeless = policy(**LADDER), policy(**HOPELESS)
-    done = migrate(start_guest().name, policyRef={"name": ladder}).ends()
+    ladder, hopeless = policy(**LADDER), policy(**STUCK)
+    done = migrate(start_guest(**HOPELESS_GUEST).name, policyRef={"name": ladder}).ends()
     assert done.status.phase == Phase.SUCCEEDED
     missing = migrate("no-such-vm", policyRef={"name": ladder}).ends()
-    stuck = migrate(start_guest().name, policyRef={"name": hopeless})
+    stuck = migrate(start_guest(**HOPELESS_GUEST).name, policyRef={"name": hopeless})
     stuck.wait("stalling", lambda each: is_true(each.status.conditions, ConditionType.MIGRATION_STALLING))
     stuck.wait("a forecast", lambda each: each.status.forecast)
 
@@ -143,7 +136,7 @@ def all_run_again(lab):
 def test_what_goes_wrong_is_seen_an_agent_that_is_gone_and_then_the_operator(
     lab, prometheus, start_guest, policy, migrate
 ):
-    migration = migrate(start_guest().name, policyRef={"name": policy(**HOPELESS)})
+    migration = migrate(start_guest(**HOPELESS_GUEST).name, policyRef={"name": policy(**STUCK)})
     migration.passes(2)
     lab.components.stop(agent_name("node-a"), kill=True)
     comes_to(prometheus, 'up{job="vmferry-agent",node="node-a"}', 0)

@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager
 
 from asked_migration import phase_is
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from vmferry_api.migrations import AttemptOutcome, Phase
 from vmferry_lab import processes
@@ -16,8 +17,6 @@ AWAY = 6.0
 """Seconds; longer than the first delays between tries."""
 REQUEST = 20.0
 """Seconds; longer than a request may last."""
-HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi"}}
-"""For a guest that needs 1.3 s, and a second for each pass."""
 
 
 @contextmanager
@@ -53,7 +52,7 @@ def assert_gets_on_and_can_be_cancelled(migration, seen):
 def test_a_migration_is_steered_to_its_end_after_an_outage(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     name = policy(**HOPELESS, steps=[{"after": {"passes": 20}, "setMaxDowntime": "3s"}])
     migration = migrate(guest.name, policyRef={"name": name})
     migration.passes(2)
@@ -67,7 +66,7 @@ def test_a_migration_is_steered_to_its_end_after_an_outage(
 
 
 def test_an_end_during_an_outage_is_told_afterwards(lab, start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS, progressTimeout="5s")})
     migration.passes(2)
     with killed_api_server(lab):
@@ -81,7 +80,7 @@ def test_an_end_during_an_outage_is_told_afterwards(lab, start_guest, policy, mi
 def test_an_operator_that_starts_during_an_outage_waits_for_its_end(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
     seen = migration.passes(2)
     lab.components.stop(OPERATOR_NAME, kill=True)
@@ -95,7 +94,7 @@ def test_an_operator_that_starts_during_an_outage_waits_for_its_end(
 def test_a_store_that_hangs_for_longer_than_a_request_may_last_only_delays(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
     seen = migration.passes(2)
     with hanging_store(lab):
@@ -107,7 +106,7 @@ def test_a_store_that_hangs_for_longer_than_a_request_may_last_only_delays(
 def test_an_api_server_that_dies_before_it_has_answered_silences_nobody(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
     seen = migration.passes(2)
     with hanging_store(lab):

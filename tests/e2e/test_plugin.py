@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 from asked_migration import NAMESPACE, PATIENCE, Migration
+from hopeless import HOPELESS, HOPELESS_GUEST
 from plugin_runs import Terminal, completed, run_in_pipe
 
 from vmferry_api.conditions import ConditionType, is_true
@@ -14,10 +15,9 @@ from vmferry_lab.components import OPERATOR_NAME
 from vmferry_lab.until import until
 
 API_SERVER = "kube-apiserver"
-HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi"}, "stallingLimit": "2s"}
-"""For a guest that needs 1.3 s."""
+STALLING = {**HOPELESS, "stallingLimit": "2s"}
 LADDER = {
-    **HOPELESS,
+    **STALLING,
     "steps": [
         {"after": {"stalled": "1s"}, "setMaxDowntime": "3s"},
         {"after": {"elapsed": "10m"}, "abort": {}},
@@ -58,7 +58,7 @@ def stalls(migration):
 def test_migrate_waits_for_the_end_and_describe_tells_how_it_came_to_it(
     start_guest, policy, ask, plugin, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     name = policy(**LADDER)
     migration, told = ask(guest.name, "--policy", name, "--label", "tier=db", "--wait")
     assert migration.name == f"{guest.name}-to-node-b"
@@ -66,7 +66,7 @@ def test_migrate_waits_for_the_end_and_describe_tells_how_it_came_to_it(
         f"policy {name}: named by spec.policyRef",
         "TargetReady=True: node-b can take the VM",
         "MigrationStalling=True: the needed downtime has not fallen",
-        "step 1: setMaxDowntime 100ms → 3s, because: stalled for 1s",
+        "step 1: setMaxDowntime 10ms → 3s, because: stalled for 1s",
         f"Succeeded: {guest.name} runs on node-b, stopped for",
     ):
         assert text in told
@@ -75,7 +75,7 @@ def test_migrate_waits_for_the_end_and_describe_tells_how_it_came_to_it(
     for text in (
         "Timeline",
         f"asked for: {guest.name} from node-a to node-b",
-        "step 1: setMaxDowntime 100ms → 3s (in force ",
+        "step 1: setMaxDowntime 10ms → 3s (in force ",
         "attempt 1 ends: Completed",
         "node-a (source)",
         "✔  Complete=True",
@@ -89,13 +89,13 @@ def test_migrate_waits_for_the_end_and_describe_tells_how_it_came_to_it(
 def test_watch_is_alive_in_a_terminal_and_ctrl_c_leaves_the_migration_alone(
     lab, start_guest, policy, ask, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     later = [{"after": {"stalled": "1h"}, "setMaxDowntime": "200ms"}]
-    migration, _ = ask(guest.name, "--policy", policy(**HOPELESS, progressTimeout="0s", steps=later))
+    migration, _ = ask(guest.name, "--policy", policy(**STALLING, progressTimeout="0s", steps=later))
     migration.passes(2)
     with Terminal(lab, ("watch", migration.name)) as terminal:
-        terminal.shows("memory", " pass ", "needed 1.", "granted 100ms")
-        terminal.shows("stalling for ", "next", "setMaxDowntime 100ms → 200ms in ", "does not end by itself")
+        terminal.shows("memory", " pass ", "needed 1.", "granted 10ms")
+        terminal.shows("stalling for ", "next", "setMaxDowntime 10ms → 200ms in ", "does not end by itself")
         assert "\x1b[" in terminal.raw
         terminal.type("\x03")
         terminal.shows(
@@ -112,8 +112,8 @@ def test_watch_is_alive_in_a_terminal_and_ctrl_c_leaves_the_migration_alone(
 
 
 def test_watch_outlives_the_api_server(lab, start_guest, policy, ask, assert_runs_only_on):
-    guest = start_guest()
-    migration, _ = ask(guest.name, "--policy", policy(**HOPELESS, progressTimeout="0s"))
+    guest = start_guest(**HOPELESS_GUEST)
+    migration, _ = ask(guest.name, "--policy", policy(**STALLING, progressTimeout="0s"))
     migration.passes(2)
     with Terminal(lab, ("watch", migration.name)) as terminal:
         terminal.shows("memory")
@@ -131,9 +131,9 @@ def test_watch_outlives_the_api_server(lab, start_guest, policy, ask, assert_run
 def test_push_goes_as_far_as_the_policy_allows_and_further_only_when_told(
     start_guest, policy, ask, plugin, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     later = [{"after": {"elapsed": "10m"}, "setMaxDowntime": "200ms"}]
-    migration, _ = ask(guest.name, "--policy", policy(**HOPELESS, steps=later))
+    migration, _ = ask(guest.name, "--policy", policy(**STALLING, steps=later))
     migration.wait("stalling", stalls)
     pushed = plugin("push", migration.name)
     assert pushed.returncode == 0
@@ -152,8 +152,8 @@ def test_push_goes_as_far_as_the_policy_allows_and_further_only_when_told(
 def test_push_with_post_copy_ends_what_nothing_else_would(
     start_guest, policy, ask, plugin, assert_runs_only_on
 ):
-    guest = start_guest()
-    migration, _ = ask(guest.name, "--policy", policy(**HOPELESS))
+    guest = start_guest(**HOPELESS_GUEST)
+    migration, _ = ask(guest.name, "--policy", policy(**STALLING))
     migration.wait("stalling", stalls)
     done = plugin("push", migration.name, "--allow-postcopy", "--wait")
     assert done.returncode == 0, done.stderr
@@ -165,8 +165,8 @@ def test_push_with_post_copy_ends_what_nothing_else_would(
 
 
 def test_cancel_leaves_the_vm_where_it_is(start_guest, policy, ask, plugin, assert_runs_only_on):
-    guest = start_guest()
-    migration, _ = ask(guest.name, "--policy", policy(**HOPELESS))
+    guest = start_guest(**HOPELESS_GUEST)
+    migration, _ = ask(guest.name, "--policy", policy(**STALLING))
     migration.passes(2)
     done = plugin("cancel", migration.name, "--wait")
     assert done.returncode == 0, done.stderr
@@ -182,8 +182,8 @@ def test_cancel_leaves_the_vm_where_it_is(start_guest, policy, ask, plugin, asse
 def test_explain_tells_the_policy_and_policy_diff_what_an_edit_does_to_a_running_migration(
     tmp_path, start_guest, policy, ask, plugin
 ):
-    guest = start_guest()
-    chosen = policy(**HOPELESS, selector={"names": [guest.name]})
+    guest = start_guest(**HOPELESS_GUEST)
+    chosen = policy(**STALLING, selector={"names": [guest.name]})
     other = policy(selector={"vms": {"matchLabels": {"tier": "db"}}})
     migration, _ = ask(guest.name)
     migration.passes(2)
@@ -191,21 +191,21 @@ def test_explain_tells_the_policy_and_policy_diff_what_an_edit_does_to_a_running
     assert told.returncode == 0
     assert f"Policy  {chosen}: its selector matches (priority 0)" in told.stdout
     assert re.search(rf"{other} +it needs tier=db", told.stdout)
-    assert "grants a stop of 100ms at first" in told.stdout
+    assert "grants a stop of 10ms at first" in told.stdout
     of_vm = plugin("explain", "never-seen", "--label", "tier=db", "-o", "json")
     assert json.loads(of_vm.stdout)["policy"] == other
     file = tmp_path / "edited.yaml"
     manifest = {"apiVersion": "vmferry.io/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": chosen}}
-    edited = {**HOPELESS, "selector": {"names": [guest.name]}, "maxDowntime": "400ms"}
+    edited = {**STALLING, "selector": {"names": [guest.name]}, "maxDowntime": "400ms"}
     file.write_text(yaml.safe_dump({**manifest, "spec": edited}))
     differs = plugin("policy", "diff", str(file))
     assert differs.returncode == 1
-    assert re.search(r"maxDowntime +100ms +→ 400ms +running migrations: at once", differs.stdout)
-    assert f"{NAMESPACE}/{migration.name}\n    maxDowntime: 100ms → 400ms" in differs.stdout
+    assert re.search(r"maxDowntime +10ms +→ 400ms +running migrations: at once", differs.stdout)
+    assert f"{NAMESPACE}/{migration.name}\n    maxDowntime: 10ms → 400ms" in differs.stdout
 
 
 def test_doctor_finds_nothing_wrong_with_the_lab(lab, start_guest, ask, plugin):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     _, told = ask(guest.name, "--set", "maxDowntime=3s", "--wait")
     assert "Succeeded" in told
     for node in ("node-a", "node-b"):  # an agent's first renewal may be ten seconds after its start
@@ -302,6 +302,6 @@ def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(lab, plugin, tmp_p
 
 
 def test_names_are_completed_from_the_cluster(lab, start_guest, policy, ask):
-    migration, _ = ask(start_guest().name, "--policy", policy(**HOPELESS))
+    migration, _ = ask(start_guest(**HOPELESS_GUEST).name, "--policy", policy(**STALLING))
     typed = {"COMP_WORDS": f"vmferry watch {migration.name[:4]}", "COMP_CWORD": "2"}
     assert f"plain,{migration.name}" in completed(lab, **typed)

@@ -3,6 +3,7 @@
 import libvirt
 import pytest
 from asked_migration import reason
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from vmferry_api.conditions import ConditionType, Status, find_condition
 from vmferry_api.migrations import Phase
@@ -84,9 +85,8 @@ def test_a_target_whose_agent_is_down_is_waited_for(lab, start_guest, migrate, a
 def test_a_second_migration_of_one_vm_waits_for_the_end_of_the_first(
     start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
-    name = policy(maxDowntime="100ms", bandwidth={"perMigration": "50Mi"})
-    first = migrate(guest.name, policyRef={"name": name})
+    guest = start_guest(**HOPELESS_GUEST)
+    first = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
     first.passes(1)
     second = migrate(guest.name)
     seen = second.wait("to tell", lambda each: reason(each, ConditionType.TARGET_READY) == "TargetNotReady")

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from asked_migration import PATIENCE, reason
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from vmferry_api.conditions import ConditionType
 from vmferry_api.migrations import Phase
@@ -29,7 +30,7 @@ def test_four_migrations_queue_and_share_the_bandwidth_of_two_hosts(
         maxDowntime="300ms",
         stallingLimit="2s",
     )
-    hopeless = start_guest()
+    hopeless = start_guest(**HOPELESS_GUEST)
     quiet = [start_guest(memory=192 * MIB, **QUIET) for _ in range(3)]
     last = migrate(hopeless.name, policyRef={"name": name})
     last.wait(
@@ -68,10 +69,8 @@ def test_four_migrations_queue_and_share_the_bandwidth_of_two_hosts(
 
 
 def test_a_migration_of_the_other_direction_does_not_wait(start_guest, policy, migrate, assert_runs_only_on):
-    name = policy(
-        concurrency={"outgoingPerNode": 1, "incomingPerNode": 1}, bandwidth={"perMigration": "50Mi"}
-    )
-    there, back = start_guest(), start_guest("node-b", **QUIET)
+    name = policy(**HOPELESS, concurrency={"outgoingPerNode": 1, "incomingPerNode": 1})
+    there, back = start_guest(**HOPELESS_GUEST), start_guest("node-b", **QUIET)
     going = migrate(there.name, policyRef={"name": name})
     going.wait("to run", runs)
     coming = migrate(back.name, policyRef={"name": name}, sourceNode="node-b", targetNode="node-a")

@@ -4,14 +4,14 @@ from datetime import timedelta
 
 import pytest
 from asked_migration import PATIENCE, phase_is, reason
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import AttemptOutcome, DesiredState, MigrationTechnique, Phase
 from vmferry_lab.components import OPERATOR_NAME
 from vmferry_lab.until import until
 
-HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi"}, "stallingLimit": "2s"}
-"""For a guest that needs 1.3 s."""
+STALLING = {**HOPELESS, "stallingLimit": "2s"}
 
 
 def stalls(migration):
@@ -21,8 +21,8 @@ def stalls(migration):
 def test_an_edit_of_the_policy_by_kubectl_apply_ends_a_stalled_migration(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
-    name = policy(**HOPELESS)
+    guest = start_guest(**HOPELESS_GUEST)
+    name = policy(**STALLING)
     migration = migrate(guest.name, policyRef={"name": name})
     seen = migration.wait("stalling, and a forecast", lambda each: stalls(each) and each.status.forecast)
     assert seen.status.forecast.converges is False
@@ -31,7 +31,7 @@ def test_an_edit_of_the_policy_by_kubectl_apply_ends_a_stalled_migration(
         "apiVersion": "vmferry.io/v1alpha1",
         "kind": "MigrationPolicy",
         "metadata": {"name": name},
-        "spec": {**HOPELESS, "maxDowntime": "3s"},
+        "spec": {**STALLING, "maxDowntime": "3s"},
     }
     lab.kubectl.apply(manifest)
     done = migration.ends()
@@ -44,11 +44,11 @@ def test_an_edit_of_the_policy_by_kubectl_apply_ends_a_stalled_migration(
 
 @pytest.mark.parametrize("edit", ["policyRef", "overrides"])
 def test_an_edit_of_the_migration_ends_a_stalled_one(edit, start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
-    migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
+    guest = start_guest(**HOPELESS_GUEST)
+    migration = migrate(guest.name, policyRef={"name": policy(**STALLING)})
     migration.wait("stalling", stalls)
     if edit == "policyRef":
-        migration.patch_spec(policyRef={"name": policy(**{**HOPELESS, "maxDowntime": "3s"})})
+        migration.patch_spec(policyRef={"name": policy(**{**STALLING, "maxDowntime": "3s"})})
     else:
         migration.patch_spec(overrides={"maxDowntime": "3s"})
     assert migration.ends().status.phase == Phase.SUCCEEDED
@@ -58,8 +58,8 @@ def test_an_edit_of_the_migration_ends_a_stalled_one(edit, start_guest, policy, 
 def test_post_copy_that_an_edit_removes_from_the_policy_does_not_happen(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
-    name = policy(**HOPELESS, steps=[{"after": {"stalled": "3s"}, "switchToPostCopy": {}}])
+    guest = start_guest(**HOPELESS_GUEST)
+    name = policy(**STALLING, steps=[{"after": {"stalled": "3s"}, "switchToPostCopy": {}}])
     migration = migrate(guest.name, policyRef={"name": name})
     migration.wait("stalling", stalls)
     lab.kubectl.run("patch", "migpol", name, "--type=merge", "-p", '{"spec": {"steps": null}}')
@@ -72,10 +72,10 @@ def test_post_copy_that_an_edit_removes_from_the_policy_does_not_happen(
 
 
 def test_a_restart_with_auto_converge_converges(lab, start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     hard = {"autoConverge": {"initial": 90, "increment": 9}}
     name = policy(
-        **{**HOPELESS, "maxDowntime": "500ms"},
+        **{**STALLING, "maxDowntime": "500ms"},
         steps=[{"after": {"passes": 4}, "restart": {"start": hard}}],
     )
     done = migrate(guest.name, policyRef={"name": name}).ends()
@@ -93,8 +93,8 @@ def test_a_restart_with_auto_converge_converges(lab, start_guest, policy, migrat
 def test_an_edit_of_start_restarts_a_running_migration_where_the_policy_says_so(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
-    name = policy(**{**HOPELESS, "maxDowntime": "500ms"}, restartOnEdit=True)
+    guest = start_guest(**HOPELESS_GUEST)
+    name = policy(**{**STALLING, "maxDowntime": "500ms"}, restartOnEdit=True)
     migration = migrate(guest.name, policyRef={"name": name})
     migration.passes(3)
     edit = '{"spec": {"start": {"autoConverge": {"initial": 90, "increment": 9}}}}'
@@ -120,9 +120,9 @@ def operator_runs_again(lab):
 def test_an_operator_that_is_killed_in_mid_ladder_goes_on_from_where_the_migration_stands(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     name = policy(
-        **HOPELESS,
+        **STALLING,
         steps=[
             {"after": {"stalled": "1s"}, "setMaxDowntime": "200ms"},
             {"after": {"stalled": "1s"}, "setMaxDowntime": "3s"},
@@ -141,10 +141,10 @@ def test_an_operator_that_is_killed_in_mid_ladder_goes_on_from_where_the_migrati
 def test_after_a_failure_the_retry_goes_over_to_then_policy(
     start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
-    willing = policy(**{**HOPELESS, "maxDowntime": "3s"})
+    guest = start_guest(**HOPELESS_GUEST)
+    willing = policy(**{**STALLING, "maxDowntime": "3s"})
     name = policy(
-        **HOPELESS,
+        **STALLING,
         steps=[{"after": {"elapsed": "4s"}, "abort": {}}],
         retry={"attempts": 2, "backoff": "1s", "thenPolicy": willing},
     )
@@ -162,9 +162,9 @@ def test_after_a_failure_the_retry_goes_over_to_then_policy(
 def test_when_every_try_has_failed_the_whole_history_is_told(
     start_guest, policy, migrate, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     name = policy(
-        **HOPELESS,
+        **STALLING,
         steps=[{"after": {"elapsed": "3s"}, "abort": {}}],
         retry={"attempts": 2, "backoff": "1s"},
     )

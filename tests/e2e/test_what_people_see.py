@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from asked_migration import PATIENCE, phase_is
+from hopeless import HOPELESS, HOPELESS_GUEST
 
 from gitops_health import argo_cd, flux, kstatus
 from vmferry_api.conditions import ConditionType, is_true
@@ -26,8 +27,7 @@ HEALTH = {
 }
 """What kstatus, Argo CD and Flux make of the ends."""
 LADDER = {
-    "maxDowntime": "100ms",
-    "bandwidth": {"perMigration": "50Mi"},
+    **HOPELESS,
     "stallingLimit": "2s",
     "steps": [
         {"after": {"stalled": "1s"}, "setMaxDowntime": "500ms"},
@@ -109,7 +109,7 @@ def by_shell(lab, command, directory=CHECKOUT):
 def test_a_ladder_is_told_waited_for_and_healthy_when_it_has_moved(
     lab, start_guest, policy, migrate, in_background
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     name = policy(**LADDER)
     migration = migrate(guest.name, policyRef={"name": name})
     watch = in_background("get", "vmmig", migration.name, "-o", "json", "--watch")
@@ -132,7 +132,7 @@ def test_a_ladder_is_told_waited_for_and_healthy_when_it_has_moved(
         "Migrated",
     )
     steps = [each["note"].partition(", because")[0] for each in story if each["reason"] == "StepTaken"]
-    assert steps == ["step 1: setMaxDowntime 100ms → 500ms", "step 2: setMaxDowntime 500ms → 3s"]
+    assert steps == ["step 1: setMaxDowntime 10ms → 500ms", "step 2: setMaxDowntime 500ms → 3s"]
     described = lab.kubectl.run("describe", "vmmig", migration.name).partition("Events:")[2]
     assert re.search(r"Warning +MigrationStalling .* NotConverging: the needed downtime", described)
     assert re.search(rf"Normal +Migrated .* {guest.name} runs on node-b, stopped for", described)
@@ -156,7 +156,7 @@ def assert_health(objects):
 
 
 def test_one_that_is_cancelled_is_told_so_and_over(lab, start_guest, policy, migrate, in_background):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**{**LADDER, "steps": None})})
     watch = in_background("get", "vmmig", migration.name, "-o", "json", "--watch")
     migration.wait("stalling", lambda each: is_true(each.status.conditions, ConditionType.MIGRATION_STALLING))
@@ -188,7 +188,7 @@ def test_what_is_applied_twice_shows_no_drift_though_the_operator_writes_all_the
         assert by_shell(lab, f"kubectl diff --server-side -k {place}") == ""
     assert by_shell(lab, "kubectl diff -k manifests/policies") == ""
     assert generations(lab) == before
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**{**LADDER, "steps": None})})
     migration.passes(2)
     spec = {"vm": guest.name, "sourceNode": "node-a", "targetNode": "node-b"}

@@ -1,5 +1,6 @@
 """A real API server, and what it says to objects."""
 
+import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -34,6 +35,14 @@ def operator_api(control_plane: ControlPlane) -> Iterator[client.CustomObjectsAp
 
 
 @pytest.fixture
+def leases(control_plane: ControlPlane) -> Iterator[client.CoordinationV1Api]:
+    """The Leases in the API server, as its administrator."""
+    connection = config.new_client_from_config(str(control_plane.kubeconfig()))
+    yield client.CoordinationV1Api(connection)
+    connection.close()
+
+
+@pytest.fixture
 async def connected() -> AsyncIterator[Callable[[Path], Awaitable[ApiClient]]]:
     """Connects whoever has a kubeconfig, for the time of the test."""
     async with AsyncExitStack() as stack:
@@ -44,6 +53,13 @@ async def connected() -> AsyncIterator[Callable[[Path], Awaitable[ApiClient]]]:
             return await stack.enter_async_context(ApiClient(configuration))
 
         yield connect
+
+
+@pytest.fixture
+def leaks_nothing() -> Iterator[None]:
+    """What a test leaves open fails the test itself, and not the one in which the garbage is collected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

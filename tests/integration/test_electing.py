@@ -1,25 +1,19 @@
 """Operators that elect one of them, by a Lease in a real API server, with the rights of the operator's account."""
 
 import asyncio
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from kubernetes import client as sync
-from kubernetes import config as sync_config
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
+from awaited import PATIENCE, true
 from kubernetes.client.exceptions import ApiException
 
 from vmferry_kube.errors import NotLeadingError
 from vmferry_kube.leases import OPERATOR_LEASE_NAME, LeaseObject
 from vmferry_lab.controlplane.control_plane import OPERATOR
-from vmferry_lab.until import until
 from vmferry_operator.decisions.election import Timing
 from vmferry_operator.election import Election, new_identity
 
 NAMESPACE = "vmferry-system"
-PATIENCE = 60.0
 QUICK = Timing(
     lease_duration=timedelta(seconds=3),
     renew_deadline=timedelta(seconds=2),
@@ -27,35 +21,13 @@ QUICK = Timing(
 )
 
 
-@pytest.fixture
-async def connect(control_plane):
-    """Connects as the operator."""
-
-    @asynccontextmanager
-    async def connected():
-        configuration = Configuration()
-        kubeconfig = str(control_plane.kubeconfig(OPERATOR))
-        await config.load_kube_config(kubeconfig, client_configuration=configuration)
-        async with ApiClient(configuration) as made:
-            yield made
-
-    return connected
-
-
-@pytest.fixture
-def leases(control_plane):
-    connection = sync_config.new_client_from_config(str(control_plane.kubeconfig()))
-    yield sync.CoordinationV1Api(connection)
-    connection.close()
-
-
 class Operator:
     """One that takes part, until it is stopped."""
 
-    def __init__(self, connected, lease):
+    def __init__(self, client, lease):
         self.identity = new_identity()
         self.election = Election(
-            LeaseObject(connected, namespace=NAMESPACE, name=lease), identity=self.identity, timing=QUICK
+            LeaseObject(client, namespace=NAMESPACE, name=lease), identity=self.identity, timing=QUICK
         )
         self.seen = []
         self._task = asyncio.create_task(self.election.stand(another_led=self.seen.append))
@@ -73,21 +45,21 @@ class Operator:
 
 
 @pytest.fixture
-async def operators(connect, leases):
+async def operators(control_plane, connected, leases):
     """Begins operators that elect one of them, by the Lease that they may write; there is none at first."""
     lease = OPERATOR_LEASE_NAME
     _remove(leases, lease)
     begun = []
-    async with connect() as connected:
+    client = await connected(control_plane.kubeconfig(OPERATOR))
 
-        def begin():
-            begun.append(Operator(connected, lease))
-            return begun[-1]
+    def begin():
+        begun.append(Operator(client, lease))
+        return begun[-1]
 
-        begin.lease = lease
-        yield begin
-        for each in begun:
-            await each.stop()
+    begin.lease = lease
+    yield begin
+    for each in begun:
+        await each.stop()
     _remove(leases, lease)
 
 
@@ -109,11 +81,6 @@ async def loses(operator):
         await operator.election.lost()
 
 
-async def true(probe):
-    """Wait until it holds, while the event loop goes on."""
-    await asyncio.to_thread(until, "it to hold", probe, timeout=PATIENCE)
-
-
 async def test_the_first_one_creates_the_lease_and_leads_and_the_second_one_waits(operators, leases):
     first = operators()
     await wins(first)
@@ -124,7 +91,7 @@ async def test_the_first_one_creates_the_lease_and_leads_and_the_second_one_wait
         0,
     )
     second = operators()
-    await true(lambda: len(second.seen) >= 3)
+    await true("the first one to be seen", lambda: len(second.seen) >= 3)
     assert (first.leads(), second.leads()) == (True, False)
     renewed = leases.read_namespaced_lease(operators.lease, NAMESPACE).spec
     assert renewed.renew_time > spec.renew_time
@@ -135,7 +102,7 @@ async def test_another_one_takes_over_from_one_that_is_gone(operators, leases):
     first = operators()
     await wins(first)
     second = operators()
-    await true(lambda: second.seen)
+    await true("the first one to be seen", lambda: second.seen)
     await first.stop()
     assert not second.leads()
     await wins(second)
@@ -162,6 +129,7 @@ async def test_a_label_on_the_lease_changes_nothing(operators, leases):
     leases.patch_namespaced_lease(operators.lease, NAMESPACE, {"metadata": {"labels": {"touched": "yes"}}})
     before = leases.read_namespaced_lease(operators.lease, NAMESPACE).spec.renew_time
     await true(
+        "a renewal",
         lambda: leases.read_namespaced_lease(operators.lease, NAMESPACE).spec.renew_time > before,
     )
     assert first.leads()
@@ -187,11 +155,11 @@ async def test_a_lease_that_is_deleted_is_created_again(operators, leases):
             each.metadata.name for each in leases.list_namespaced_lease(NAMESPACE).items
         ]
 
-    await true(lambda: there() and first.leads())
+    await true("the Lease, and its holder", lambda: there() and first.leads())
 
 
 async def test_of_several_that_begin_at_once_one_leads(operators):
     several = [operators() for _ in range(5)]
-    await true(lambda: any(each.leads() for each in several))
-    await true(lambda: all(each.leads() or each.seen for each in several))
+    await true("one to lead", lambda: any(each.leads() for each in several))
+    await true("the others to see it", lambda: all(each.leads() or each.seen for each in several))
     assert [each.leads() for each in several].count(True) == 1

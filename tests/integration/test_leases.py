@@ -6,8 +6,6 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kubernetes import client as sync
-from kubernetes import config as sync_config
 from kubernetes.aio.client import ApiException, CoordinationV1Api
 
 from vmferry_kube.leases import Lease, agent_lease_name
@@ -27,13 +25,6 @@ def agent_of(control_plane, connected):
 async def operator(control_plane, connected):
     """The API server as the operator sees it."""
     return await connected(control_plane.kubeconfig(OPERATOR))
-
-
-@pytest.fixture
-def leases(control_plane):
-    connection = sync_config.new_client_from_config(str(control_plane.kubeconfig()))
-    yield sync.CoordinationV1Api(connection)
-    connection.close()
 
 
 def new(agent, name, *, holder, namespace=NAMESPACE, every=timedelta(milliseconds=50)):

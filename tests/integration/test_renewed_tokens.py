@@ -10,6 +10,7 @@ import kubernetes.aio.config.kube_config
 import kubernetes.config.incluster_config
 import pytest
 import yaml
+from awaited import true
 from kubernetes.aio.client import ApiException, CoordinationV1Api
 
 from vmferry_kube.clients import connect
@@ -18,8 +19,8 @@ from vmferry_kube.watching import Watch
 from vmferry_lab.controlplane.accounts import AGENT_ACCOUNT, NAMESPACE, bound_token
 from vmferry_lab.controlplane.commands import APISERVER
 from vmferry_lab.lab import Lab
-from vmferry_lab.until import until
 
+pytestmark = pytest.mark.usefixtures("leaks_nothing")
 PATIENCE = 90.0
 NAME = "vmferry-agent-node-r"
 
@@ -106,16 +107,13 @@ async def test_a_watch_begins_again_with_the_token_that_the_kubelet_has_renewed(
     watch = Watch(plural="vmmigrations", seen=lambda event, raw: None, spread=0.5)
     watch.start()
     try:
-        await asyncio.to_thread(
-            until, "the watch to begin", lambda: watch.streams_begun == 1, timeout=PATIENCE
-        )
+        await true("the watch to begin", lambda: watch.streams_begun >= 1, PATIENCE)
         await asyncio.to_thread(mounted.end, "first")
         await asyncio.to_thread(mounted.renew, "second")
-        begun = watch.streams_begun
         lab.control_plane.stop([APISERVER], how=signal.SIGKILL)
+        begun = watch.streams_begun
         lab.control_plane.start_missing()
-        await asyncio.to_thread(
-            until, "it to begin again", lambda: watch.streams_begun > begun, timeout=PATIENCE
-        )
+        await true("it to begin again", lambda: watch.streams_begun > begun, PATIENCE)
     finally:
         await watch.stop()
+    assert not watch.lives

@@ -1,8 +1,7 @@
 """A controller that does not lead: it sees all that a real API server tells, and writes nothing."""
 
-import asyncio
-
 import pytest
+from awaited import PATIENCE, true
 from kubernetes import client as sync
 from kubernetes import config as sync_config
 from kubernetes.aio import config
@@ -14,10 +13,9 @@ from vmferry_kube.clients import guard
 from vmferry_kube.errors import NotLeadingError
 from vmferry_lab.controlplane.control_plane import OPERATOR
 from vmferry_lab.fixtures import new_lab
-from vmferry_lab.until import until
 from vmferry_operator.controller import Controller
 
-PATIENCE = 60.0
+pytestmark = pytest.mark.usefixtures("leaks_nothing")
 PLACE = (GROUP, VERSION, "default", "vmmigrations")
 
 
@@ -72,11 +70,6 @@ async def standby(control_plane, monkeypatch):
         may.write = True
         await controller.step_down(grace=PATIENCE)  # what is cut off keeps its socket for a while
         await controller.stop()
-
-
-async def true(what, probe):
-    """Wait until it holds, while the event loop goes on."""
-    await asyncio.to_thread(until, what, probe, timeout=PATIENCE)
 
 
 class Migration:

@@ -18,7 +18,7 @@ from vmferry_api.migrations import VMMigration
 from vmferry_api.owners import SOURCE_AGENT, TARGET_AGENT
 from vmferry_kube.errors import ConflictError
 from vmferry_kube.migrations import StatusWriter
-from vmferry_lab.controlplane.control_plane import OPERATOR
+from vmferry_lab.controlplane.control_plane import LOOPBACK, OPERATOR
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.kubectl import Kubectl, kubectl_path
 from vmferry_lab.until import until
@@ -42,12 +42,13 @@ def operator(control_plane, tmp_path):
     """Starts the operator when it is called."""
     started = []
     log = tmp_path / "operator.log"
+    command = [sys.executable, "-m", "vmferry_operator", "--health-address", LOOPBACK, "--health-port", "0"]
 
     def start():
         with log.open("w") as output:
             started.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "vmferry_operator"],
+                    command,
                     stderr=output,
                     env=client_environment(control_plane.kubeconfig(OPERATOR)),
                 )

@@ -7,15 +7,15 @@ import signal
 import kopf
 import pytest
 import yaml
+from awaited import true
 from kubernetes.config import kube_config
 
 from vmferry_api import GROUP, VERSION
 from vmferry_kube.watching import Watch
 from vmferry_lab.controlplane.commands import APISERVER
 from vmferry_lab.lab import Lab
-from vmferry_lab.until import until
 
-PATIENCE = 60.0
+pytestmark = pytest.mark.usefixtures("leaks_nothing")
 
 
 @pytest.fixture
@@ -43,15 +43,12 @@ async def watching(monkeypatch):
     yield begin
     for each in begun:
         await each.stop()
-
-
-async def true(what, probe):
-    await asyncio.to_thread(until, what, probe, timeout=PATIENCE)
+        assert not each.lives
 
 
 async def test_it_has_listed_though_there_is_nothing_to_list(watching, control_plane):
     watch, seen = watching(control_plane, "node-without-migrations")
-    await true("an answer", lambda: watch.streams_begun == 1)
+    await true("an answer", lambda: watch.streams_begun >= 1)
     assert watch.heard_at is not None
     assert watch.lives
     assert seen == []
@@ -59,7 +56,7 @@ async def test_it_has_listed_though_there_is_nothing_to_list(watching, control_p
 
 async def test_what_it_is_told_of_shows_that_it_works(watching, control_plane, api):
     watch, seen = watching(control_plane, "node-seen")
-    await true("an answer", lambda: watch.streams_begun == 1)
+    await true("an answer", lambda: watch.streams_begun >= 1)
     listed = watch.heard_at
     body = {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -78,11 +75,11 @@ async def test_after_the_api_server_was_away_it_listens_again(watching, tmp_path
     try:
         lab.up_control_plane(say=lambda _: None)
         watch, _ = watching(lab.control_plane, "node-a")
-        await true("an answer", lambda: watch.streams_begun == 1)
+        await true("an answer", lambda: watch.streams_begun >= 1)
         lab.control_plane.stop([APISERVER], how=signal.SIGKILL)
+        begun = watch.streams_begun
         lab.control_plane.start_missing()
-        await true("another answer", lambda: watch.streams_begun > 1)
-        assert watch.lives
+        await true("another answer", lambda: watch.streams_begun > begun)
     finally:
         lab.down()
 
@@ -95,7 +92,7 @@ async def test_an_api_server_that_does_not_stream_what_there_is_is_asked_for_a_l
         lab.kubectl.apply(migration("before"))
         older(lab)
         watch, seen = watching(lab.control_plane, "node-seen")
-        await true("a stream", lambda: watch.streams_begun == 1)
+        await true("a stream", lambda: watch.streams_begun >= 1)
         await true("what there was", lambda: seen == ["before"])
         lab.kubectl.apply(migration("after"))
         await true("what came", lambda: seen == ["before", "after"])

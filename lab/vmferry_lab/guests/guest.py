@@ -121,6 +121,12 @@ class Guest:
             domain = _find(connection, self.uuid)
             return domain is not None and bool(domain.isPersistent())
 
+    def is_migrating(self, host: Host) -> bool:
+        """Whether a host's libvirt has a migration of it under way."""
+        with _connected(host) as connection:
+            domain = _find(connection, self.uuid)
+            return domain is not None and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+
     def local_disk_checksum(self, host: Host) -> str | None:
         """What is on its local disk on a host; None: it has none there.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from asked_migration import Migration
+from hopeless import HOPELESS_GUEST, SLOW_POST_COPY
 
 from vmferry_api.migrations import VMMigration
 from vmferry_lab.components import agent_name
@@ -13,8 +14,6 @@ from vmferry_lab.guests.guest import Guest
 from vmferry_lab.hosts.node import NodeHost
 from vmferry_lab.lab import Lab
 
-HOPELESS = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "50Mi", "postCopy": "5Mi"}}
-"""For a guest that needs 1.3 s and a second for each pass; its post-copy takes some 15 s."""
 POST_COPY = {"after": {"passes": 2}, "switchToPostCopy": {}}
 
 
@@ -28,6 +27,10 @@ class UnderWay:
     def sees(self, what: str, holds: Callable[[VMMigration], object]) -> VMMigration:
         """Wait until something holds of the object."""
         return self.migration.wait(what, holds)
+
+    def hurries(self) -> None:
+        """Let what is left of its post-copy flow fast: all that was to be seen while it lasts has been seen."""
+        self.migration.patch_spec(overrides={"bandwidth": {"postCopy": "1Gi"}})
 
 
 @pytest.fixture
@@ -61,15 +64,10 @@ def pre_copy(
 ) -> Callable[..., UnderWay]:
     """Brings a migration into a pre-copy that does not end by itself."""
 
-    def begin(
-        guest: dict[str, Any] | None = None,
-        spec: dict[str, Any] | None = None,
-        passes: int = 2,
-        **words: Any,
-    ) -> UnderWay:
-        started = start_guest(**(guest or {}))
-        name = policy(**{**HOPELESS, **words})
-        it = UnderWay(started, migrate(started.name, **(spec or {}), policyRef={"name": name}))
+    def begin(passes: int = 2, **words: Any) -> UnderWay:
+        started = start_guest(**HOPELESS_GUEST)
+        name = policy(**{**SLOW_POST_COPY, **words})
+        it = UnderWay(started, migrate(started.name, policyRef={"name": name}))
         it.migration.passes(passes)
         return it
 

@@ -19,14 +19,6 @@ LATER = {"steps": [{"after": {"elapsed": "20s"}, "setMaxDowntime": "3s"}]}
 STALLING, INTERRUPTED = ConditionType.MIGRATION_STALLING, ConditionType.POST_COPY_INTERRUPTED
 
 
-def is_migrating(guest, node):
-    """Whether libvirt has a job of it there."""
-    connection = libvirt.open(node.uri)
-    job, *_ = connection.lookupByUUIDString(guest.uuid).jobInfo()
-    connection.close()
-    return job != libvirt.VIR_DOMAIN_JOB_NONE
-
-
 def attach(guest, node, disk):
     """Give it one more disk while it runs, as a person does by virsh."""
     connection = libvirt.open(node.uri)
@@ -57,7 +49,13 @@ def interrupted(migration):
     return is_true(migration.status.conditions, INTERRUPTED) and migration.status.phase == Phase.RECOVERING
 
 
+def flows(migration):
+    return migration.status.phase == Phase.POST_COPY and not is_true(migration.status.conditions, INTERRUPTED)
+
+
 def assert_recovered(it, assert_runs_only_on):
+    it.migration.wait("memory to flow again", lambda each: flows(each) or each.status.is_over, timeout=120)
+    it.hurries()
     done = it.migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     assert outcomes(done) == [AttemptOutcome.COMPLETED]
@@ -149,6 +147,7 @@ def test_a_disk_that_is_attached_between_two_tries_is_told_before_the_next_one(
 def test_in_post_copy_a_sharp_cut_is_recovered_at_once(target, post_copy, assert_runs_only_on):
     it = post_copy()
     target.reset(Traffic.STREAM)
+    it.sees("the interruption", lambda each: each.status.recovery)
     done = assert_recovered(it, assert_runs_only_on)
     assert done.status.recovery.end is not None
     assert done.status.recovery.tries >= 1
@@ -194,8 +193,8 @@ def test_in_post_copy_a_stream_that_is_cut_is_found_by_its_silence_ended_and_tak
     it.sees("the target's end to be dead", lambda each: each.status.target.vm.reason == "PostCopyFailed")
     it.sees("the source's end to be dead", lambda each: reason(each, INTERRUPTED) == "LinkLost")
     target.heal()
-    done = assert_recovered(it, assert_runs_only_on)
-    assert done.status.recovery.tries >= 1
+    it.migration.wait("to be taken up anew", lambda each: each.status.recovery.tries >= 1, timeout=120)
+    assert_recovered(it, assert_runs_only_on)
 
 
 def test_in_post_copy_a_stream_that_may_not_be_ended_goes_on_by_itself_when_the_link_is_back(
@@ -261,7 +260,7 @@ def test_a_node_that_reaches_neither_operator_nor_api_server_ends_a_hopeless_mig
     it = pre_copy(progressTimeout="8s")
     source.cut_control_link()
     target.cut_control_link()
-    until("the migration to be given up", lambda: not is_migrating(it.guest, source), timeout=PATIENCE)
+    until("the migration to be given up", lambda: not it.guest.is_migrating(source), timeout=PATIENCE)
     source.heal_control_link()
     target.heal_control_link()
     done = it.migration.ends(timeout=120)

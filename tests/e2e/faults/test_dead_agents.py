@@ -30,6 +30,8 @@ def test_a_pre_copy_goes_on_and_is_steered_by_the_next_process(
 def test_a_post_copy_goes_on_and_is_told_by_the_next_process(lab, post_copy, assert_runs_only_on, agent):
     it = post_copy()
     lab.components.restart(agent, kill=True)
+    lab.components.health(agent)
+    it.hurries()
     assert_moved_at_once(it, it.migration.ends(), assert_runs_only_on)
 
 

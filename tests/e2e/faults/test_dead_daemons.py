@@ -34,6 +34,7 @@ def test_in_post_copy_memory_follows_all_the_same_and_nothing_is_left_behind(
     it = post_copy()
     nodes[side].kill_daemon()
     nodes[side].start()
+    it.hurries()
     done = it.migration.ends()
     assert done.status.phase == Phase.SUCCEEDED
     assert [attempt.outcome for attempt in done.status.attempts] == [AttemptOutcome.COMPLETED]
@@ -88,6 +89,7 @@ def test_a_source_s_daemon_that_hangs_until_its_keepalive_gives_it_up_costs_no_g
     until("the agent to miss it", lambda: count_of_missed(lab) > missed, timeout=PATIENCE)
     assert it.migration.get().status.phase == phase
     source.thaw_daemon()
+    it.hurries()
     done = it.migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     assert [attempt.outcome for attempt in done.status.attempts] == outcomes

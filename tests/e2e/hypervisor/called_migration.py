@@ -1,13 +1,22 @@
 """A migration as the tests of libvirt's calls handle it: started by the port, looked at through it."""
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psutil
 
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
-from vmferry_agent.hypervisor.port import Domain, HypervisorError, Look, Sample, StartRequest, StreamHeld
+from vmferry_agent.hypervisor.port import (
+    Domain,
+    HypervisorError,
+    HypervisorUnreachable,
+    Look,
+    Sample,
+    StartRequest,
+    StreamHeld,
+)
 from vmferry_api.migrations import VMState
 from vmferry_api.policies import StartOptions
 from vmferry_lab.guests.guest import Guest
@@ -69,6 +78,23 @@ async def eventually(what: str, look: Callable[[], Any], holds: Callable[[Any], 
 
     (found,) = await asyncio.to_thread(until, what, probe, timeout=PATIENCE)
     return found
+
+
+async def is_missed(call: Callable[[], Awaitable[object]]) -> None:
+    """Wait until a call fails because its daemon is gone.
+
+    What libvirt's own thread has not seen yet when the call begins fails with what it reads of the end instead.
+    """
+
+    async def answer() -> str:
+        try:
+            await call()
+        except HypervisorUnreachable as error:
+            return str(error)
+        raise AssertionError("the daemon is there")
+
+    gone = re.compile(r"Failed to connect socket .* \(libvirt error 38\)")
+    await eventually("the daemon to be missed", answer, gone.search)
 
 
 class CalledMigration:

@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from called_migration import MIB, CalledMigration, a_request, kill_qemu
 
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
+from vmferry_agent.hypervisor.port import HypervisorError
 from vmferry_lab import processes
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import GuestSpec
@@ -21,9 +23,9 @@ from vmferry_lab.hosts.strays import strays
 _numbers = count(1)
 
 
-def small(name: str) -> GuestSpec:
+def small(name: str, **rate: int) -> GuestSpec:
     """A guest that boots fast and outruns its link all the same."""
-    return GuestSpec(name=name, memory=64 * MIB, working_set=24 * MIB, cold=8 * MIB)
+    return GuestSpec(name=name, memory=64 * MIB, working_set=24 * MIB, cold=8 * MIB, **rate)
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +76,19 @@ def start_guest(hosts: list[SessionHost]) -> Iterator[Callable[..., Guest]]:
 
 
 @pytest.fixture(scope="session")
-def guest(hosts: list[SessionHost]) -> Guest:
-    """One on the source for all tests that leave it as it was."""
+def guest_that_stays(hosts: list[SessionHost]) -> Guest:
+    """One on the source for all tests that need none of their own."""
     guest = Guest("vm-that-stays", hosts[0].lab)
-    guest.start(hosts[0], small(guest.name))
+    guest.start(hosts[0], small(guest.name, dirty_rate=0))  # what the others need of the processor is theirs
     return guest
+
+
+@pytest.fixture
+async def guest(source: LibvirtHypervisor, guest_that_stays: Guest) -> AsyncIterator[Guest]:
+    """One on the source that runs, and runs on after the test, whatever it came to."""
+    yield guest_that_stays
+    with suppress(HypervisorError):  # it runs already
+        await source.resume(guest_that_stays.uuid)
 
 
 @pytest.fixture

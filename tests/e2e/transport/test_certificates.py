@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from asked_migration import reason
 from certificates import Certificates, as_secret
+from hopeless import HOPELESS, HOPELESS_GUEST
 from wire import pages
 
 from vmferry_api.conditions import ConditionType
@@ -21,12 +22,6 @@ MIB = 2**20
 MEMORY = 32 * MIB
 PAST = timedelta(minutes=-1)
 REQUIRED = {"maxDowntime": "1s", "start": {"encryption": "Required"}}
-HOPELESS = {
-    "maxDowntime": "100ms",
-    "bandwidth": {"perMigration": "50Mi"},
-    "start": {"encryption": "Required"},
-}
-"""For a guest that writes 80 MB/s."""
 
 
 @pytest.fixture
@@ -204,9 +199,9 @@ def test_certificates_and_their_authority_are_replaced_while_a_migration_runs_an
     for name in hosts:
         install(name, "old", old.files.certificate)
     lasting = recognizable(
-        memory=128 * MIB, working_set=64 * MIB, dirty_rate=80_000_000, pattern=Pattern.SEQUENTIAL
+        **HOPELESS_GUEST, memory=128 * MIB, working_set=64 * MIB, pattern=Pattern.SEQUENTIAL
     )
-    begun = move(lasting, **HOPELESS)
+    begun = move(lasting, **{**HOPELESS, "start": REQUIRED["start"]})
     begun.passes(2)
 
     for name in hosts:

@@ -6,6 +6,7 @@ By the plugin, and by the commands of docs/upgrades.md.
 import libvirt
 import pytest
 from asked_migration import NAMESPACE, phase_is
+from hopeless import HOPELESS_GUEST, SLOW_POST_COPY
 
 from vmferry_api.migrations import Phase
 from vmferry_lab.components import OPERATOR_NAME, agent_name
@@ -13,13 +14,8 @@ from vmferry_lab.until import until
 
 PATIENCE = 90.0
 AGENTS = (agent_name("node-a"), agent_name("node-b"))
-HOPELESS = {
-    "maxDowntime": "100ms",
-    "progressTimeout": "0s",
-    "bandwidth": {"perMigration": "50Mi", "postCopy": "5Mi"},
-}
-"""For a guest that needs 1.3 s and a second for each pass; its post-copy takes some 15 s."""
-POST_COPY = {**HOPELESS, "steps": [{"after": {"passes": 2}, "switchToPostCopy": {}}]}
+ENDLESS = {**SLOW_POST_COPY, "progressTimeout": "0s"}
+POST_COPY = {**ENDLESS, "steps": [{"after": {"passes": 2}, "switchToPostCopy": {}}]}
 
 
 @pytest.fixture
@@ -27,7 +23,7 @@ def runs(migrate, policy):
     """Starts the migration of a guest, and waits until it runs."""
 
     def start(guest, **spec):
-        migration = migrate(guest.name, policyRef={"name": policy(**(spec or HOPELESS))})
+        migration = migrate(guest.name, policyRef={"name": policy(**(spec or ENDLESS))})
         migration.passes(2)
         return migration
 
@@ -40,7 +36,7 @@ def waits(lab, start_guest, migrate, policy):
 
     def start():
         lab.kubectl.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-c"}})
-        made = migrate(start_guest().name, targetNode="node-c", policyRef={"name": policy()})
+        made = migrate(start_guest(**HOPELESS_GUEST).name, targetNode="node-c", policyRef={"name": policy()})
         return made.wait("its finalizer", lambda each: each.metadata.finalizers)
 
     return start
@@ -72,7 +68,7 @@ def test_what_is_idle_goes_at_once(start_guest, migrate, policy, installation, a
 def test_plain_kubectl_is_enough_while_the_operator_runs(
     start_guest, runs, waits, installation, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     runs(guest)
     waits()
     installation.as_documented(1)
@@ -83,7 +79,7 @@ def test_plain_kubectl_is_enough_while_the_operator_runs(
 def test_plain_kubectl_lets_go_what_an_agent_has_ended_without_the_operator(
     start_guest, runs, installation, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = runs(guest)
     installation.lab.components.stop(OPERATOR_NAME, kill=True)
     migration.delete()
@@ -95,7 +91,7 @@ def test_plain_kubectl_lets_go_what_an_agent_has_ended_without_the_operator(
 
 
 def test_one_that_runs_is_refused_and_then_cancelled(start_guest, runs, installation, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = runs(guest)
     for words in ((), ("--yes",)):
         refused = installation.uninstall(*words)
@@ -113,7 +109,7 @@ def test_one_that_runs_is_refused_and_then_cancelled(start_guest, runs, installa
 def test_without_an_operator_the_agents_end_what_runs_and_the_plugin_lets_it_go(
     start_guest, runs, waits, installation, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     runs(guest)
     waits()
     installation.lab.components.stop(OPERATOR_NAME, kill=True)
@@ -126,7 +122,7 @@ def test_without_an_operator_the_agents_end_what_runs_and_the_plugin_lets_it_go(
 
 
 def test_without_an_operator_post_copy_is_waited_for(start_guest, runs, installation, assert_runs_only_on):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = runs(guest, **POST_COPY)
     migration.wait("post-copy", phase_is(Phase.POST_COPY))
     installation.lab.components.stop(OPERATOR_NAME, kill=True)
@@ -141,7 +137,7 @@ def test_without_an_operator_post_copy_is_waited_for(start_guest, runs, installa
 def test_what_manifests_that_are_deleted_first_leave_behind_is_mended(
     start_guest, runs, waits, installation, assert_runs_only_on
 ):
-    guest = start_guest()
+    guest = start_guest(**HOPELESS_GUEST)
     migration = runs(guest)
     waits()
     for name in (OPERATOR_NAME, *AGENTS):

@@ -9,9 +9,10 @@ from scripted_hypervisor import ScriptedHypervisor, domain, sample
 from source_setting import NOW, READY, MovedClock, outcome
 from typing_extensions import override
 
-from vmferry_agent.decisions.recovery import NOT_YET, SILENT
+from vmferry_agent.decisions.recovery import NOT_YET, SHOWS, SILENT
 from vmferry_agent.hypervisor.libvirt_requests import refuse_addresses
 from vmferry_agent.hypervisor.port import HypervisorError, HypervisorUnreachable, StreamHeld, TargetHalfLost
+from vmferry_agent.migrations import interruption
 from vmferry_agent.migrations.vm_reports import vm_report
 from vmferry_api.conditions import ConditionType, find_condition
 from vmferry_api.migrations import (
@@ -44,6 +45,12 @@ DIES = HypervisorUnreachable("End of file while reading data: Input/output error
 def told(status: VMMigrationStatus) -> tuple[str, str] | None:
     found = find_condition(status.conditions, ConditionType.POST_COPY_INTERRUPTED)
     return (found.status, found.reason) if found else None
+
+
+@pytest.fixture(autouse=True)
+def shows_soon(monkeypatch):
+    """Nothing here takes long to show."""
+    monkeypatch.setattr(interruption, "SHOWS", timedelta(milliseconds=50))
 
 
 @pytest.fixture
@@ -140,7 +147,8 @@ async def test_daemons_that_have_lost_each_other_are_told_from_a_link_that_is_lo
     assert outcome(await it.reports(outcome)) == AttemptOutcome.COMPLETED
 
 
-async def test_what_goes_into_the_buffer_of_a_dead_connection_is_no_flow(it):
+async def test_what_goes_into_the_buffer_of_a_dead_connection_is_no_flow(it, monkeypatch):
+    monkeypatch.setattr(interruption, "SHOWS", SHOWS)  # what flows at once must come before it
     it.target_says(HALF)
     it.hypervisor.refuse["resume_post_copy"] = REFUSED
     it.hypervisor.domain, it.hypervisor.job = BROKEN, sample(sent=2**20)
