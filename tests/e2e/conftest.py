@@ -43,6 +43,8 @@ def policy(api: client.CustomObjectsApi) -> Iterator[Callable[..., str]]:
 def migrate(lab: Lab, api: client.CustomObjectsApi) -> Iterator[Callable[..., Migration]]:
     """Creates a VMMigration from node-a to node-b; after the test it is gone, and no traceback was logged."""
     created: list[Migration] = []
+    logs = [lab.components.log(name) for name in lab.components.names]
+    begun = [len(log.read_text()) for log in logs]
 
     def create(vm: str, labels: dict[str, str] | None = None, **spec: Any) -> Migration:
         created.append(ask(api, f"migration-{next(_numbers)}", vm=vm, labels=labels, **spec))
@@ -54,8 +56,15 @@ def migrate(lab: Lab, api: client.CustomObjectsApi) -> Iterator[Callable[..., Mi
             migration.delete()
     for migration in created:
         until(f"{migration.name} to be gone", lambda each=migration: not each.exists(), timeout=PATIENCE)
-    for name in lab.components.names:
-        assert "Traceback" not in lab.components.log(name).read_text()
+    for log, size in zip(logs, begun, strict=True):
+        assert "Traceback" not in log.read_text()[size:]
+
+
+@pytest.fixture
+def all_run_again(lab: Lab) -> Iterator[None]:
+    """Starts what of vmferry the test has stopped, whatever happened."""
+    yield
+    lab.components.start_all()
 
 
 @pytest.fixture

@@ -41,14 +41,7 @@ def test_deleting_the_object_aborts_before_it_is_gone(start_guest, policy, migra
     assert_runs_only_on(guest, "node-a")
 
 
-@pytest.fixture
-def operator_runs_again(lab):
-    """Starts the operator after the test, whatever happened."""
-    yield
-    lab.components.start(OPERATOR_NAME)
-
-
-@pytest.mark.usefixtures("operator_runs_again")
+@pytest.mark.usefixtures("all_run_again")
 def test_cancelling_works_while_the_operator_is_away(lab, start_guest, policy, migrate, assert_runs_only_on):
     guest = start_guest(**HOPELESS_GUEST)
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS)})
@@ -61,7 +54,7 @@ def test_cancelling_works_while_the_operator_is_away(lab, start_guest, policy, m
     assert migration.ends().status.phase == Phase.CANCELLED
 
 
-@pytest.mark.usefixtures("operator_runs_again")
+@pytest.mark.usefixtures("all_run_again")
 def test_progress_timeout_ends_a_hopeless_migration_while_the_operator_is_away(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):

@@ -100,7 +100,7 @@ def test_prometheus_sees_a_real_run_as_the_objects_tell_it_and_every_expression_
         f'vmferry_operator_migrations_ended_total{{{by},phase="Succeeded"}}': 1,
         f'vmferry_operator_migrations_ended_total{{{by},phase="Failed"}}': 1,
         f'vmferry_operator_migration_duration_seconds_count{{{by},phase="Failed"}}': 0,
-        f"vmferry_operator_stalls_total{{{by}}}": 1,
+        f"vmferry_operator_stalls_total{{{by}}} >= bool 1": 1,
         f"vmferry_operator_transferred_bytes_total{{{by}}}": attempt.transferred,
         f"vmferry_operator_downtime_seconds_sum{{{by}}}": attempt.downtime.total_seconds(),
         f'vmferry_operator_attempts_ended_total{{{by},outcome="Completed"}}': 1,
@@ -123,13 +123,6 @@ def test_prometheus_sees_a_real_run_as_the_objects_tell_it_and_every_expression_
     stuck.patch_spec(cancel=True)
     assert stuck.ends().status.phase == Phase.CANCELLED
     comes_to(prometheus, f'vmferry_operator_migrations_nothing_left{{policy="{hopeless}"}}', 0)
-
-
-@pytest.fixture
-def all_run_again(lab):
-    """Starts what was stopped after the test, whatever happened."""
-    yield
-    lab.components.start_all()
 
 
 @pytest.mark.usefixtures("all_run_again")

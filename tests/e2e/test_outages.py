@@ -4,12 +4,13 @@ import signal
 import time
 from contextlib import contextmanager
 
-from asked_migration import phase_is
+from asked_migration import PATIENCE, phase_is
 from hopeless import HOPELESS, HOPELESS_GUEST
 
 from vmferry_api.migrations import AttemptOutcome, Phase
 from vmferry_lab import processes
 from vmferry_lab.components import OPERATOR_NAME
+from vmferry_lab.until import until
 
 API_SERVER = "kube-apiserver"
 ETCD = "etcd"
@@ -66,11 +67,11 @@ def test_a_migration_is_steered_to_its_end_after_an_outage(
 
 
 def test_an_end_during_an_outage_is_told_afterwards(lab, start_guest, policy, migrate, assert_runs_only_on):
-    guest = start_guest(**HOPELESS_GUEST)
+    guest, source = start_guest(**HOPELESS_GUEST), lab.host("node-a")
     migration = migrate(guest.name, policyRef={"name": policy(**HOPELESS, progressTimeout="5s")})
     migration.passes(2)
     with killed_api_server(lab):
-        time.sleep(AWAY)
+        until("it to be given up", lambda: not guest.is_migrating(source), timeout=PATIENCE)
     done = migration.ends()
     assert (done.status.phase, done.status.attempts[-1].outcome) == (Phase.FAILED, AttemptOutcome.ABORTED)
     assert done.status.attempts[-1].error.startswith("progressTimeout")

@@ -10,7 +10,8 @@ from vmferry_api.migrations import Phase
 from vmferry_lab.until import until
 
 MIB = 2**20
-QUIET = {"dirty_rate": 2_000_000, "working_set": 8 * MIB}
+QUIET = {"dirty_rate": 2_000_000, "working_set": 8 * MIB, "cold": None}
+"""It has much to send, once."""
 
 
 def runs(migration):

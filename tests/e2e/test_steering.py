@@ -109,14 +109,7 @@ def test_an_edit_of_start_restarts_a_running_migration_where_the_policy_says_so(
     assert_runs_only_on(guest, "node-b")
 
 
-@pytest.fixture
-def operator_runs_again(lab):
-    """Starts the operator after the test, whatever happened."""
-    yield
-    lab.components.start(OPERATOR_NAME)
-
-
-@pytest.mark.usefixtures("operator_runs_again")
+@pytest.mark.usefixtures("all_run_again")
 def test_an_operator_that_is_killed_in_mid_ladder_goes_on_from_where_the_migration_stands(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,12 +72,16 @@ def asked(log: Path) -> Iterator[Asked]:
             yield Asked.read(json.loads(line))
 
 
-def refused(log: Path) -> Counter[Asked]:
+def refused(log: Path, *, since: int = 0) -> Counter[Asked]:
     """What was asked for and no role gives, or was refused although one does; how often, without code and role.
 
     An API server that has just started does not know the roles yet: what it gives later, it refuses for a moment.
+
+    Args:
+        log: The audit log.
+        since: So many requests are passed over, the oldest.
     """
-    requests = [(replace(each, code=0, role=""), each) for each in asked(log)]
+    requests = [(replace(each, code=0, role=""), each) for each in islice(asked(log), since, None)]
     given = {request for request, each in requests if each.role and each.code != HTTPStatus.FORBIDDEN}
     return Counter(
         request

@@ -42,3 +42,10 @@ def test_refused_is_what_no_role_gives_or_what_admission_refuses(tmp_path, entri
     log = tmp_path / "audit.log"
     log.write_text("\n".join(entries) + "\n")
     assert [each.verb for each in refused(log).elements()] == verbs
+
+
+def test_what_was_refused_before_is_passed_over(tmp_path):
+    log = tmp_path / "audit.log"
+    log.write_text("\n".join([entry("delete", code=403, reason=""), entry()]) + "\n")
+    assert refused(log)
+    assert not refused(log, since=1)
