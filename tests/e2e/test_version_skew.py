@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from asked_migration import NAMESPACE, PATIENCE, Migration
+from hopeless import HOPELESS, HOPELESS_GUEST
 from kubernetes import client
 
 from vmferry_api import GROUP, VERSION
@@ -25,16 +26,14 @@ ALL = (OPERATOR_NAME, *AGENTS)
 (BEFORE,) = (Path(__file__).parents[1] / "released").glob("vmferry-*.whl")
 """The release before this version."""
 FIRST = {"after": {"stalled": "1s"}, "setMaxDowntime": "200ms"}
-HOPELESS = {
-    "maxDowntime": "100ms",
+ONE_STEP = {
+    **HOPELESS,
     "bandwidth": {"perMigration": "25Mi"},
     "stallingLimit": "1s",
     "progressTimeout": "0s",
     "steps": [FIRST],
 }
-"""For the guest below, which needs 2.6 s: it takes one step, and goes on until it is given another one."""
-DIRTY_RATE = 160_000_000
-"""Bytes per second, six times what is sent: on a busy machine a guest writes but half as fast."""
+"""The guest needs 2.6 s: it takes one step, and goes on until it is given another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +42,14 @@ class Mixed:
 
     reason: str
     old: tuple[str, ...]
+    and_back: bool = False
+    """Whether the guest is migrated back afterwards, so that source and target change places."""
 
 
 MIXED = [
     Mixed(reason="an older operator with agents of this version", old=(OPERATOR_NAME,)),
     Mixed(reason="an operator of this version with older agents", old=AGENTS),
-    Mixed(reason="an older agent on the source", old=(SOURCE,)),
-    Mixed(reason="an older agent on the target", old=(TARGET,)),
+    Mixed(reason="an older agent on the source, and then on the target", old=(SOURCE,), and_back=True),
 ]
 
 
@@ -70,21 +70,25 @@ ROLLING = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Versions:
     """Runs the lab's components at either version."""
 
     lab: Lab
     directory: Path
+    lapses: bool = True
+    """Whether the Lease of an operator that is exchanged stays, as it does in a cluster."""
 
     def run(self, *names: str, old: bool) -> None:
         """Exchange these, one after the other; each runs before the next is touched."""
         for name in names:
             self.lab.components.stop(name)
+            if name == OPERATOR_NAME and not self.lapses:
+                self.lab.kubectl.run("delete", "--ignore-not-found", *_LEASE)
             before = self._renewed()
             self.lab.components.start(name, wheel=BEFORE if old else None)
             self.lab.components.health(name)
-            if name == OPERATOR_NAME:  # of an older one the Lease must lapse first
+            if name == OPERATOR_NAME:  # of an older one the Lease must lapse first, if it is there
                 until(
                     "it to lead",
                     lambda last=before: self._renewed() not in {None, last},
@@ -95,17 +99,8 @@ class Versions:
 
     def _renewed(self) -> str | None:
         """When the operator's Lease was last renewed; None: nobody holds it."""
-        leases = [
-            "get",
-            "lease",
-            "vmferry-operator",
-            "-n",
-            "vmferry-system",
-            "--ignore-not-found",
-            "-o",
-            "json",
-        ]
-        spec = json.loads(self.lab.kubectl.run(*leases) or "{}").get("spec", {})
+        found = self.lab.kubectl.run("get", "--ignore-not-found", "-o", "json", *_LEASE)
+        spec = json.loads(found or "{}").get("spec", {})
         return spec["renewTime"] if spec.get("holderIdentity") else None
 
     def api(self, *, old: bool) -> None:
@@ -119,6 +114,7 @@ class Versions:
 
 
 _APPLY = ("apply", "--server-side", "--force-conflicts")
+_LEASE = ("lease", "vmferry-operator", "-n", "vmferry-system")
 
 
 @pytest.fixture
@@ -127,17 +123,18 @@ def versions(lab: Lab, tmp_path: Path) -> Iterator[Versions]:
     found = Versions(lab, tmp_path)
     yield found
     found.api(old=False)
+    found.lapses = False  # how long an older operator's stays is seen where versions are exchanged in earnest
     found.run(*ALL, old=False)
 
 
 @pytest.fixture
-def under_way(versions, start_guest, policy, migrate) -> Callable[[], tuple]:
-    """Starts a migration that has taken its first step, and needs another one to end."""
+def under_way(versions, start_guest, policy, migrate) -> Callable[..., tuple]:
+    """Starts a migration that takes its first step, and needs another one to end; of a new guest or this one."""
 
-    def start():
-        guest = start_guest(dirty_rate=DIRTY_RATE)
-        name = policy(**HOPELESS)
-        return guest, name, migrate(guest.name, policyRef={"name": name})
+    def start(guest=None, **route):
+        guest = guest or start_guest(**HOPELESS_GUEST)
+        name = policy(**ONE_STEP)
+        return guest, name, migrate(guest.name, policyRef={"name": name}, **route)
 
     return start
 
@@ -180,6 +177,11 @@ def test_a_migration_escalates_to_its_end(case, versions, under_way, assert_runs
     first_step(migration)
     assert_told_whole(let_end(versions.lab, name, migration))
     assert_runs_only_on(guest, "node-b")
+    if case.and_back:
+        _, name, migration = under_way(guest, sourceNode="node-b", targetNode="node-a")
+        first_step(migration)
+        assert_told_whole(let_end(versions.lab, name, migration))
+        assert_runs_only_on(guest, "node-a")
 
 
 @pytest.mark.timeout(600)
