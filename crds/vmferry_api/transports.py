@@ -150,7 +150,12 @@ def _can_be_reached(uri: str) -> bool:
 def _trouble(connect_uri: str) -> str:
     """What is wrong with an address that fits no pattern."""
     address, _, query = connect_uri.partition("?")
-    known = _PARAMETERS.get(_scheme(address))
+    scheme = address.partition(":")[0]
+    if scheme not in _PARAMETERS and scheme.lower() in _PARAMETERS:
+        return f"must have its scheme in lower case, {scheme.lower()}"
+    if "%" in address:
+        return "has a zone, or something escaped (%): give the link between the hosts addresses of its own"
+    known = _PARAMETERS.get(scheme)
     names = [each.partition("=")[0] for each in query.split("&") if query]
     if known is None or (strange := next((each for each in names if each not in known), None)) is None:
         return "is no address of a QEMU host's daemon"

@@ -90,7 +90,7 @@ class MigrationController:
             raise
 
     async def _reconcile(self, key: ObjectKey) -> timedelta | None:
-        migration = self._migrations.get(key)
+        migration = self._get(key)
         if migration is None:
             return None
         decision = await self._decide(migration)
@@ -105,7 +105,7 @@ class MigrationController:
         """
         async with self._starting:
             await self._list_policies()
-            migration = self._migrations.get(key)
+            migration = self._get(key)
             if migration is None:
                 return None
             return await self._carry_out(key, migration, await self._decide(migration))
@@ -149,9 +149,14 @@ class MigrationController:
 
     async def _let_go(self, key: ObjectKey) -> None:
         """Take the finalizer off once the migration is over."""
-        migration = self._migrations.get(key)
+        migration = self._get(key)
         if migration is not None and FINALIZER in migration.metadata.finalizers:
             self._migrations.take(await self._finalizers.set(migration.metadata, held=False))
+
+    def _get(self, key: ObjectKey) -> VMMigration | None:
+        """The migration; None: it is gone, or its status can't be read: by an old one orders would be undone."""
+        migration = self._migrations.get(key)
+        return None if migration is None or migration.has_unread_status else migration
 
     def _log(self, key: ObjectKey, migration: VMMigration, decision: Decision) -> None:
         old, new = migration.status, decision.status

@@ -1,6 +1,7 @@
 """`kubectl vmferry uninstall`: remove all migrations and policies, and the API, so that nothing is stuck."""
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import click
@@ -156,12 +157,13 @@ class _Installed:
         while self.look():
             waiting = [each for each in self.migrations if not self._let_go(each, abandons=abandons)]
             stuck = [each for each in waiting if fate(each, self.alive, self.now) is Fate.UNKNOWN]
-            if waiting and len(stuck) == len(waiting):
+            late = time.monotonic() > until
+            if waiting and len(stuck) == len(waiting) and (late or not self.alive.operator):
                 raise Failure(
                     "\n".join(["nobody can tell how these end:", *map(self.told, stuck), *map(_look, stuck)]),
-                    "start the operator or the agents, and do this again; or add --abandon once you have looked",
+                    _cure(stuck),
                 )
-            if waiting and time.monotonic() > until:
+            if waiting and late:
                 raise Failure(
                     "\n".join(["these are not over yet:", *map(self.told, waiting)]),
                     "do this again when they are, or with a longer --timeout",
@@ -185,6 +187,15 @@ class _Installed:
 
 def _look(migration: VMMigration) -> str:
     return f"  {where_to_look(migration)}"
+
+
+def _cure(stuck: Sequence[VMMigration]) -> str:
+    if any(each.has_unread_status for each in stuck):
+        return (
+            "use a plugin of the cluster's version (kubectl vmferry doctor); what that can't read either, "
+            "--abandon lets go once you have looked"
+        )
+    return "start the operator or the agents, and do this again; or add --abandon once you have looked"
 
 
 def _preview(installed: _Installed) -> None:

@@ -247,3 +247,20 @@ def test_memory_goes_nowhere_else(migration_uri):
 def test_a_certificate_of_any_name_is_not_asked_for(name):
     told = why_stream_refused(migration_uri=None, tls_destination=name)
     assert told.startswith(f"{name!r} is no name that a certificate holds; give the target's agent another")
+
+
+@pytest.mark.parametrize(
+    ("connect_uri", "told"),
+    [
+        (
+            "qemu+tls://b/system?pkipath=/x",
+            "has the parameter pkipath, and may have no_verify, tls_priority;",
+        ),
+        ("qemu+tcp://b/system?no_verify=1", "has the parameter no_verify, and may have none;"),
+        ("QEMU+TLS://b/system", "must have its scheme in lower case, qemu+tls;"),
+        ("qemu+tls://[fe80::1%25eth0]/system", "has a zone, or something escaped (%):"),
+        ("test:///default", "is no address of a QEMU host's daemon;"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_told(connect_uri, told):
+    assert why_refused(connect_uri).startswith(f"{connect_uri} {told}")

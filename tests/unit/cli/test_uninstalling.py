@@ -183,7 +183,7 @@ def test_one_whose_status_can_t_be_read_is_told_and_stands_in_the_way_until_it_i
     assert "default/m: nobody can tell how it stands: status.attempts[0].number" in preview.output
     refused, installed = uninstalling("--yes")
     assert (refused.exit_code, len(installed.left), len(installed.kinds)) == (1, 1, 2)
-    assert "add --abandon once you have looked" in refused.output
+    assert "use a plugin of the cluster's version" in refused.output
 
 
 def test_one_whose_status_can_t_be_read_is_let_go_by_abandon(uninstalling) -> None:
