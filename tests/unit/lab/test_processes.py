@@ -124,6 +124,6 @@ def test_a_process_started_apart_is_found_though_it_is_nobody_s_child(tmp_path):
 def test_one_that_is_started_apart_and_never_seen_is_told_of_with_its_last_words(tmp_path, monkeypatch):
     """One that ends at once may be seen all the same; one without its mark never is."""
     monkeypatch.setattr(processes, "_APPEARS", 0.5)
+    command, unmarked = ["cat", "/no/such/file"], ["env", "--ignore-environment"]
     with pytest.raises(LabError, match=r"one has ended at once\n.*no/such/file"):
-        command, unmarked = ["cat", "/no/such/file"], ["env", "--ignore-environment"]
         processes.start("one", command, lab=tmp_path, log=tmp_path / "log", through=unmarked)
