@@ -89,6 +89,7 @@ def test_a_qemu_conf_that_only_root_may_read_is_told_until_the_group_gets_the_ri
 
 def test_a_migration_that_stalls_is_switched_to_post_copy_and_arrives(migrate):
     moving = migrate(
+        bandwidth={"perMigration": "16Mi", "postCopy": "8Mi"},  # so that it lasts, and is seen
         stallingLimit="2s",
         steps=[
             {"after": {"stalled": "2s"}, "setMaxDowntime": "200ms"},
