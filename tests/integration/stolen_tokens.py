@@ -584,7 +584,7 @@ AGENT_TRIES = [
             ("have it run one on another host", "qemu+ssh://node-c/system?netcat=/sbin/reboot"),
             (
                 "have it write to a file of the source's host",
-                "qemu+libssh://node-b/system?known_hosts=/root/.ssh/authorized_keys&known_hosts_verify=auto",
+                "qemu+libssh://node-b/system?known_hosts=/etc/x&known_hosts_verify=auto",
             ),
             (
                 "have it trust an authority of the target's choice",

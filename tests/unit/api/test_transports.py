@@ -180,7 +180,7 @@ def test_what_would_have_the_source_s_daemon_do_something_else_is_refused(connec
         ("qemu+ssh://b/system", "a=1;command=/tmp/x", "a"),
         ("qemu+ssh://b/system", "netcat=/sbin/reboot", "netcat"),
         ("qemu+ssh://b/system", "socket=/run/x", "socket"),
-        ("qemu+libssh://restrict/system", "known_hosts=/root/.ssh/x&known_hosts_verify=auto", "known_hosts"),
+        ("qemu+libssh://restrict/system", "known_hosts=/etc/x&known_hosts_verify=auto", "known_hosts"),
         ("qemu+libssh2://b/system", "known_hosts=/etc/nologin", "known_hosts"),
         ("qemu+tls://b/system", "name=qemu+ssh://x/system%3Fcommand=/tmp/x", "name"),
         ("qemu+tls://b/system", "name=test:///default", "name"),
