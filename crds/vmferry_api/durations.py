@@ -4,15 +4,15 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from vmferry_api.bounds import within
 from vmferry_api.schemas import Rule
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 PATTERN = "^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$"
 _PART = re.compile(r"([0-9]{1,6}(?:[.][0-9]{1,3})?)(ms|s|m|h)")
 MAX_LENGTH = 20
-_NONE = timedelta(0)
 LONGEST = timedelta(hours=8760)
 """What is longer is taken for this, and what is negative for none: so any of them can be added to any moment, and
 what was measured by a clock that jumped can be written."""
@@ -53,15 +53,10 @@ def _validate(value: Any) -> Any:  # noqa: ANN401 - whatever the JSON holds; pyd
     return parse_duration(value) if isinstance(value, str) else value
 
 
-def bounded(value: timedelta) -> timedelta:
-    """The nearest one that may be told."""
-    return value if _NONE <= value <= LONGEST else min(max(value, _NONE), LONGEST)
-
-
 Duration = Annotated[
     timedelta,
     BeforeValidator(_validate),
-    AfterValidator(bounded),
+    within(timedelta(0), LONGEST),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "maxLength": MAX_LENGTH}),
 ]

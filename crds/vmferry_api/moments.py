@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
 )
+
+from vmferry_api.bounds import within
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -24,14 +25,9 @@ PATTERN = (
 follows."""
 
 
-def bounded(moment: datetime) -> datetime:
-    """The nearest one that may be told."""
-    return moment if EARLIEST <= moment <= LATEST else min(max(moment, EARLIEST), LATEST)
-
-
 Moment = Annotated[
     AwareDatetime,
-    AfterValidator(bounded),
+    within(EARLIEST, LATEST),
     WithJsonSchema({"type": "string", "pattern": PATTERN}),
 ]
 

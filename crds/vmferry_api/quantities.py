@@ -4,8 +4,9 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from vmferry_api.bounds import within
 from vmferry_api.schemas import Rule
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
@@ -51,15 +52,10 @@ def _validate(value: Any) -> Any:  # noqa: ANN401 - whatever the JSON holds; pyd
     return parse_quantity(value) if isinstance(value, str) else value
 
 
-def bounded(value: int) -> int:
-    """The nearest one that may be told."""
-    return value if 0 <= value <= MOST else min(max(value, 0), MOST)
-
-
 Quantity = Annotated[
     int,
     BeforeValidator(_validate),
-    AfterValidator(bounded),
+    within(0, MOST),
     PlainSerializer(format_quantity, return_type=str),
     WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": MAX_LENGTH}),
 ]
