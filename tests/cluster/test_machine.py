@@ -1,14 +1,11 @@
 """A cluster comes and goes, and the machine is as it was."""
 
 import json
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-from asked_migration import PATIENCE
 from machine import machine
 
+from half_made_labs import half_made_lab
 from vmferry_lab import processes
 from vmferry_lab.cluster import cgroups
 from vmferry_lab.cluster.pods import Pods
@@ -16,8 +13,6 @@ from vmferry_lab.fixtures import new_lab
 from vmferry_lab.hosts import kernel_names
 from vmferry_lab.hosts.commands import run
 from vmferry_lab.hosts.kinds import HostsKind
-from vmferry_lab.lab import Lab
-from vmferry_lab.until import until
 
 
 def left_of(directory):
@@ -56,17 +51,7 @@ def test_nothing_is_left_of_one_that_is_gone():
 
 
 def test_nothing_is_left_of_one_whose_creator_was_killed_half_way():
-    lab = Lab(Path(tempfile.mkdtemp(prefix="vmferry-")))
-    words = [sys.executable, "-m", "vmferry_lab", "--dir", str(lab.directory), "up", "--no-components"]
-    creator = subprocess.Popen([*words, "--hosts-kind", HostsKind.CLUSTER], stdout=subprocess.DEVNULL)
-    until(
-        "two first processes",
-        lambda: {"etcd", "libvirtd-node-b"} <= processes.components_of(lab.directory),
-        timeout=PATIENCE,
-        interval=0.01,
-    )
-    creator.kill()
-    creator.wait(timeout=PATIENCE)
+    lab = half_made_lab(HostsKind.CLUSTER)
     assert left_of(lab.directory)["processes"]
     lab.down()
     assert_nothing_left_of(lab)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from kernel_leftovers import left_of
 
+from half_made_labs import half_made_lab
 from vmferry_lab import processes
 from vmferry_lab.controlplane.commands import APISERVER
 from vmferry_lab.guests.image import GuestSpec
 from vmferry_lab.hosts.kinds import HostsKind
 from vmferry_lab.lab import Lab
-from vmferry_lab.until import until
 
 PATIENCE = 60.0
 
@@ -109,17 +109,7 @@ def test_a_dead_api_server_is_told_of_and_started_again(small_lab):
 # a cluster's programs are not among those that `make setup` builds: tests/cluster/test_machine.py
 @pytest.mark.parametrize("kind", [HostsKind.NODE, HostsKind.SESSION])
 def test_down_leaves_nothing_even_of_a_lab_whose_creator_was_killed_half_way(kind):
-    lab = Lab(Path(tempfile.mkdtemp(prefix="vmf-")))
-    words = [sys.executable, "-m", "vmferry_lab", "--dir", str(lab.directory), "up", "--no-components"]
-    creator = subprocess.Popen([*words, "--hosts-kind", kind], stdout=subprocess.DEVNULL)
-    until(
-        "two first processes",
-        lambda: {"etcd", "libvirtd-node-b"} <= processes.components_of(lab.directory),
-        timeout=PATIENCE,
-        interval=0.01,
-    )
-    creator.kill()
-    creator.wait(timeout=PATIENCE)
+    lab = half_made_lab(kind)
     assert processes.of_lab(lab.directory)
     lab.down()
     assert left_of(lab.directory) == []

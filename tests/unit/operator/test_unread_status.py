@@ -1,16 +1,11 @@
 """A migration whose orders a newer version has written, in words that this operator does not know."""
 
-from datetime import UTC, datetime
-
 import pytest
-from kubernetes.aio.client import ApiClient
+from reconciled_migrations import controller_of
 
 from vmferry_api import FINALIZER
 from vmferry_api.migrations import VMMigration
-from vmferry_api.policies import MigrationPolicy
 from vmferry_kube.keys import ObjectKey
-from vmferry_operator.decisions.cluster import Cluster
-from vmferry_operator.migration_controller import MigrationController
 from vmferry_operator.store import Store
 
 KEY = ObjectKey("default", "m")
@@ -48,26 +43,11 @@ async def test_nothing_is_written_by_a_status_from_before(monkeypatch, then):
     migrations.take(raw(5, PENDING))
     migrations.take(then)
     written = []
-    async with ApiClient() as client:
-        controller = MigrationController(
-            client,
-            migrations=migrations,
-            policies=Store(MigrationPolicy, changed=lambda *_: None),
-            list_policies=None,
-            cluster=Cluster,
-            now=lambda: datetime(2026, 1, 1, 1, tzinfo=UTC),
-        )
 
-        async def nodes(names):
-            return names
+    async def write(*arguments, **_):
+        written.append(arguments)
+        return then
 
-        async def write(*arguments, **_):
-            written.append(arguments)
-            return then
-
-        monkeypatch.setattr(controller._facts, "existing_nodes", nodes)
-        monkeypatch.setattr(controller._finalizers, "set", write)
-        monkeypatch.setattr(controller._status, "apply_migration", write)
-        monkeypatch.setattr(controller._remover, "remove", write)
+    async with controller_of(migrations, write, monkeypatch) as controller:
         await controller.reconcile(KEY)
     assert written == []
