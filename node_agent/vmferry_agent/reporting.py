@@ -19,8 +19,9 @@ Write = Callable[[Status], Awaitable[object]]
 
 _PROGRESS = "progress"
 _GONE = 404
-_CONFLICTS = Backoff(first=0.05, most=1.0)
-"""Shorter than for an outage: what was in the way is known by then."""
+_CONFLICTS = Backoff(first=0.01, most=0.2)
+"""Shorter than for an outage: what was in the way is known by then, and somebody's writing without a pause must
+not silence the agent."""
 
 
 class ObjectGoneError(Exception):

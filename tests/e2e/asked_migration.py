@@ -125,3 +125,9 @@ def reason(migration: VMMigration, type_: ConditionType) -> str | None:
 def phase_is(phase: Phase) -> Callable[[VMMigration], bool]:
     """Whether a migration is in a phase."""
     return lambda migration: migration.status.phase == phase
+
+
+def in_post_copy_on_both(migration: VMMigration) -> bool:
+    """Whether both agents have said so: a link that breaks before the target's half runs loses the VM."""
+    reports = (migration.status.source, migration.status.target)
+    return all(report and report.vm and report.vm.reason == "PostCopy" for report in reports)

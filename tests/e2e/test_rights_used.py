@@ -7,6 +7,8 @@ where the API server can't begin a watch with a list (before Kubernetes 1.32), a
 import subprocess
 import sys
 import threading
+import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -45,20 +47,28 @@ def used(lab, account) -> set[tuple[str, str, str]]:
     }
 
 
+BURST = 0.5
+"""Seconds of touching, and of the pause after it, in which the writes that were in the way of it get through."""
+
+
 @pytest.fixture
 def touched(api):
-    """Changes the annotations of a migration without a pause, so that others' writes meet a new version of it."""
+    """Changes the annotations of a migration, in bursts, so that others' writes meet a new version of it."""
     ended, threads = threading.Event(), []
 
     def touch(migration):
         def run():
-            number = 0
-            while not ended.is_set():
-                number += 1
+            pause_at = time.monotonic() + BURST
+            for number in count(1):
                 body = {"metadata": {"annotations": {"example.com/touched": str(number)}}}
                 api.patch_namespaced_custom_object(
                     GROUP, VERSION, "default", "vmmigrations", migration.name, body
                 )
+                if time.monotonic() >= pause_at:
+                    ended.wait(BURST)
+                    pause_at = time.monotonic() + BURST
+                if ended.is_set():
+                    return
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from asked_migration import Migration
+from asked_migration import Migration, in_post_copy_on_both
 from hopeless import HOPELESS_GUEST, SLOW_POST_COPY
 
 from vmferry_api.migrations import VMMigration
@@ -84,9 +84,3 @@ def post_copy(pre_copy: Callable[..., UnderWay]) -> Callable[..., UnderWay]:
         return it
 
     return begin
-
-
-def in_post_copy_on_both(migration: VMMigration) -> bool:
-    """Whether both agents have said so."""
-    reports = (migration.status.source, migration.status.target)
-    return all(report and report.vm and report.vm.reason == "PostCopy" for report in reports)

@@ -1,7 +1,7 @@
 """What a third party on the data link can read of a migration: all of a plain one, nothing of an encrypted one."""
 
 import pytest
-from asked_migration import reason
+from asked_migration import in_post_copy_on_both, reason
 from wire import pages, pieces
 
 from vmferry_api.conditions import ConditionType, find_condition
@@ -98,12 +98,7 @@ def test_a_post_copy_that_is_taken_up_again_stays_encrypted(
         migration = move(
             guest, **SLOW, steps=[TO_POST_COPY], start=REQUIRED, postCopyRecovery={"backoff": "1s"}
         )
-        migration.wait(
-            "to be in post-copy",
-            lambda each: (
-                each.status.source and each.status.source.vm and each.status.source.vm.reason == "PostCopy"
-            ),
-        )
+        migration.wait("to be in post-copy on both hosts", in_post_copy_on_both)
         nodes["node-a"].reset(Traffic.STREAM)
         done = migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
