@@ -76,12 +76,16 @@ class Migration:
     def wait(
         self, what: str, holds: Callable[[VMMigration], object], timeout: float = PATIENCE
     ) -> VMMigration:
-        """Wait until something holds of the object; it is shown if it does not."""
+        """The object as it is when something holds of it; it is shown if that never does."""
+
+        def probe() -> VMMigration | None:
+            seen = self.get()
+            return seen if holds(seen) else None
+
         try:
-            until(f"{self.name}: {what}", lambda: holds(self.get()), timeout=timeout, interval=0.2)
+            return until(f"{self.name}: {what}", probe, timeout=timeout, interval=0.2)
         except TimeoutError as error:
             raise AssertionError(f"{error}\n{self.get().model_dump_json(indent=1)}") from error
-        return self.get()
 
     def ends(self, timeout: float = PATIENCE) -> VMMigration:
         """Wait for its end."""

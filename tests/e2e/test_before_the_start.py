@@ -105,6 +105,7 @@ async def test_a_daemon_that_can_t_be_asked_lacks_nothing(hosts, needs):
 def test_what_the_vm_needs_and_how_fast_it_writes_is_shown_while_it_waits(start_guest, migrate, lab):
     guest = start_guest()
     migration = migrate(guest.name, policyRef={"name": "no-such-policy"})
+    migration.wait("to be refused", lambda each: reason(each, ConditionType.ACCEPTED) == "PolicyNotFound")
     seen = migration.wait("the dirty rate", lambda each: each.status.source and each.status.source.dirty_rate)
     source = seen.status.source
     assert 10_000_000 < source.dirty_rate < 200_000_000

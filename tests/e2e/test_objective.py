@@ -62,6 +62,16 @@ class Measured:
                 return excess
             self.measure([(workload, policy), (workload, other)])
 
+    def above(
+        self, workload: Workload, policy: str, most: float, figure: Callable[[Run], float | None]
+    ) -> float:
+        """By how much a figure is above a bound."""
+        while True:
+            above = median(self.of(workload, policy), figure) - most
+            if above <= 0 or len(self.of(workload, policy)) == MOST_RUNS:
+                return above
+            self.measure([(workload, policy)])
+
     def slower(self, workload: Workload, policy: str, other: str, *, slack: float) -> float:
         """The share of pairs of runs in which a policy takes longer than another one, by more than the slack."""
         while True:
@@ -136,7 +146,7 @@ def test_a_hopeless_guest_that_may_end_in_post_copy_moves_in_less_than_half_the_
     for run in measured.of(workload, POST_COPY):
         assert run.attempts == 1
         if workload != JUST_ABOVE:  # which may have luck
-            assert run.actions[-1].endswith("switchToPostCopy")
+            assert "".join(run.actions[-1:]).endswith("switchToPostCopy")
 
 
 @pytest.mark.parametrize("workload", [HOPELESS, JUST_ABOVE], ids=["W3", "W6b"])
@@ -147,7 +157,7 @@ def test_hard_and_short_throttling_costs_the_guest_less_than_gentle_and_long(
 
 
 def test_post_copy_after_the_first_pass_is_near_what_is_possible_at_all(measured: Measured) -> None:
-    assert median(measured.of(LARGE, AT_ONCE), lambda run: run.seconds) <= 1.15 * bound(LARGE)
+    assert measured.above(LARGE, AT_ONCE, 1.15 * bound(LARGE), lambda run: run.seconds) <= 0
 
 
 @pytest.mark.parametrize("workload", [HOPELESS, JUST_ABOVE], ids=["W3", "W6b"])
@@ -161,7 +171,7 @@ def test_an_easy_guest_is_stopped_for_little_longer_than_preferred(
     measured: Measured, workload: Workload
 ) -> None:
     """QEMU reckons with memory alone; the rest of a switch-over comes on top."""
-    assert median(measured.of(workload, POST_COPY), lambda run: run.downtime) <= PREFERRED + 0.1
+    assert measured.above(workload, POST_COPY, PREFERRED + 0.1, lambda run: run.downtime) <= 0
 
 
 def test_stops_stay_within_what_the_objective_allows(measured: Measured) -> None:
@@ -192,4 +202,4 @@ def test_every_guest_arrives_and_all_memory_is_intact(measured: Measured) -> Non
 def test_the_bytes_sent_stay_within_a_few_times_what_the_guest_has_touched(
     measured: Measured, workload: Workload, policy: str, most: float
 ) -> None:
-    assert median(measured.of(workload, policy), lambda run: run.sent) <= most * workload.touched
+    assert measured.above(workload, policy, most * workload.touched, lambda run: run.sent) <= 0

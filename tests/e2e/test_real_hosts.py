@@ -24,15 +24,17 @@ def test_a_local_disk_is_copied_and_its_progress_told(lab, start_guest, policy, 
     source, target = lab.node("node-a"), lab.node("node-b")
     guest = start_guest(**QUIET, local_disk=True)
     content = guest.local_disk_checksum(source)
-    name = policy(maxDowntime="2s", bandwidth={"perMigration": "16Mi"})
+    name = policy(maxDowntime="2s", bandwidth={"perMigration": "4Mi"})
     migration = migrate(guest.name, storage=Storage.COPY_ALL, policyRef={"name": name})
     copying = migration.wait(
-        "to copy the disk",
+        "to copy the disk, before any memory",
         lambda each: (
-            each.status.progress and each.status.progress.disk and each.status.progress.disk.transferred
+            each.status.progress
+            and each.status.progress.disk
+            and each.status.progress.disk.transferred
+            and each.status.progress.memory_pass == 0
         ),
     )
-    assert copying.status.progress.memory_pass == 0
     assert copying.status.progress.disk.total == 32 * 2**20
     done = migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
@@ -46,9 +48,10 @@ def test_a_local_disk_that_is_said_to_be_shared_is_refused_before_the_start(
 ):
     guest = start_guest(**QUIET, local_disk=True)
     migration = migrate(guest.name)
-    seen = migration.wait("to be refused", lambda each: each.status.target and each.status.target.message)
+    seen = migration.wait(
+        "to be refused", lambda each: reason(each, ConditionType.TARGET_READY) == "TargetNotReady"
+    )
     assert f"{guest.name}.disk" in seen.status.target.message
-    assert reason(seen, ConditionType.TARGET_READY) == "TargetNotReady"
     assert seen.status.attempts == []
     assert_runs_only_on(guest, "node-a")
 

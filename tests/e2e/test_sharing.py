@@ -40,12 +40,12 @@ def test_four_migrations_queue_and_share_the_bandwidth_of_two_hosts(
     quiet_ones = [migrate(guest.name, policyRef={"name": name}) for guest in quiet]
 
     last.wait("a half", lambda each: each.status.desired.share == 20 * MIB)
-    until(
-        "both others to have their places",
-        lambda: {1, 2} == {place(each.get()) for each in quiet_ones} - {None},
-        timeout=PATIENCE,
-    )
-    queued = next(seen for each in quiet_ones if place(seen := each.get()) == 1)
+
+    def queue():
+        found = {place(seen): seen for seen in (each.get() for each in quiet_ones)}
+        return found if {1, 2} <= found.keys() else None
+
+    queued = until("both others to have their places", queue, timeout=PATIENCE)[1]
     assert queued.status.phase == Phase.PENDING
     assert queued.status.queue.waiting_for == "outgoingPerNode"
     assert "2 migrations from node-a run (concurrency.outgoingPerNode: 2)" in queued.status.queue.message

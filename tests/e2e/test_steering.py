@@ -26,7 +26,8 @@ def test_an_edit_of_the_policy_by_kubectl_apply_ends_a_stalled_migration(
     migration = migrate(guest.name, policyRef={"name": name})
     seen = migration.wait("stalling, and a forecast", lambda each: stalls(each) and each.status.forecast)
     assert seen.status.forecast.converges is False
-    assert timedelta(seconds=1) < seen.status.forecast.floor < timedelta(seconds=2)
+    needed = seen.status.progress.needed_downtime
+    assert timedelta(seconds=0.5) < needed / 2 < seen.status.forecast.floor < needed * 2
     manifest = {
         "apiVersion": "vmferry.io/v1alpha1",
         "kind": "MigrationPolicy",

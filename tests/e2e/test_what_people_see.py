@@ -1,6 +1,7 @@
 """What kubectl, and whoever waits, show of real migrations: the story, the word, the health, and no drift."""
 
 import json
+import logging
 import re
 import subprocess
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from gitops_health import argo_cd, flux, kstatus
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import Phase
 from vmferry_lab.controlplane.kubeconfigs import client_environment
-from vmferry_lab.kubectl import kubectl_path
+from vmferry_lab.kubectl import KubectlError, kubectl_path
 from vmferry_lab.until import until
+
+_logger = logging.getLogger(__name__)
 
 CHECKOUT = Path(__file__).parents[2]
 DOCUMENT = (CHECKOUT / "docs" / "gitops.md").read_text()
@@ -28,12 +31,14 @@ HEALTH = {
 """What kstatus, Argo CD and Flux make of the ends."""
 LADDER = {
     **HOPELESS,
+    "bandwidth": {"perMigration": "25Mi"},
     "stallingLimit": "2s",
     "steps": [
         {"after": {"stalled": "1s"}, "setMaxDowntime": "500ms"},
-        {"after": {"stalled": "1s"}, "setMaxDowntime": "3s"},
+        {"after": {"stalled": "1s"}, "setMaxDowntime": "6s"},
     ],
 }
+"""The guest needs 2.6 s; a link that is told to carry so little does also on a busy machine."""
 
 
 @dataclass
@@ -132,7 +137,7 @@ def test_a_ladder_is_told_waited_for_and_healthy_when_it_has_moved(
         "Migrated",
     )
     steps = [each["note"].partition(", because")[0] for each in story if each["reason"] == "StepTaken"]
-    assert steps == ["step 1: setMaxDowntime 10ms → 500ms", "step 2: setMaxDowntime 500ms → 3s"]
+    assert steps == ["step 1: setMaxDowntime 10ms → 500ms", "step 2: setMaxDowntime 500ms → 6s"]
     described = lab.kubectl.run("describe", "vmmig", migration.name).partition("Events:")[2]
     assert re.search(r"Warning +MigrationStalling .* NotConverging: the needed downtime", described)
     assert re.search(rf"Normal +Migrated .* {guest.name} runs on node-b, stopped for", described)
@@ -198,16 +203,21 @@ def test_what_is_applied_twice_shows_no_drift_though_the_operator_writes_all_the
         "metadata": {"name": migration.name},
         "spec": {**spec, "policyRef": migration.get().spec.policy_ref.as_json()},
     }
-    lab.kubectl.run("diff", "--server-side", "-f", "-", stdin=json.dumps(wanted))
+    until("no drift", lambda: is_as_wanted(lab, wanted), timeout=PATIENCE)
     migration.patch_spec(cancel=True)
     migration.ends()
-    lab.kubectl.run(
-        "diff",
-        "--server-side",
-        "-f",
-        "-",
-        stdin=json.dumps({**wanted, "spec": {**wanted["spec"], "cancel": True}}),
-    )
+    cancelled = {**wanted, "spec": {**wanted["spec"], "cancel": True}}
+    until("no drift", lambda: is_as_wanted(lab, cancelled), timeout=PATIENCE)
+
+
+def is_as_wanted(lab, wanted):
+    """Whether `kubectl diff` says so; a drift is also what others write between its two looks."""
+    try:
+        lab.kubectl.run("diff", "--server-side", "-f", "-", stdin=json.dumps(wanted))
+    except KubectlError as error:
+        _logger.info("%s", error)
+        return False
+    return True
 
 
 def generations(lab):

@@ -15,8 +15,8 @@ from vmferry_operator.election import Election, new_identity
 
 NAMESPACE = "vmferry-system"
 QUICK = Timing(
-    lease_duration=timedelta(seconds=3),
-    renew_deadline=timedelta(seconds=2),
+    lease_duration=timedelta(seconds=8),
+    renew_deadline=timedelta(seconds=6),
     retry_period=timedelta(seconds=0.2),
 )
 
@@ -87,7 +87,7 @@ async def test_the_first_one_creates_the_lease_and_leads_and_the_second_one_wait
     spec = leases.read_namespaced_lease(operators.lease, NAMESPACE).spec
     assert (spec.holder_identity, spec.lease_duration_seconds, spec.lease_transitions) == (
         first.identity,
-        3,
+        QUICK.lease_duration.total_seconds(),
         0,
     )
     second = operators()

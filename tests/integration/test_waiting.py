@@ -146,7 +146,7 @@ def waits(control_plane):
     def start(*words):
         kubeconfig = control_plane.kubeconfig()
         process = subprocess.Popen(
-            [str(kubectl_path()), "wait", "--timeout=60s", *words],
+            [str(kubectl_path()), "wait", "--timeout=300s", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -67,9 +67,11 @@ def test_agent_and_daemon_that_die_together_find_it_again(lab, source, post_copy
 
 
 FAILED, COMPLETED = AttemptOutcome.FAILED, AttemptOutcome.COMPLETED
+SLOWLY_AGAIN = {**AGAIN, "steps": [{"after": {"elapsed": "15s"}, "setMaxDowntime": "3s"}]}
+"""Not before a keepalive has given up the daemon."""
 HANGS = {
     "in pre-copy the target's daemon gives it up, and another try moves it": (
-        {"retry": AGAIN["retry"], "steps": [{"after": {"elapsed": "15s"}, "setMaxDowntime": "3s"}]},
+        SLOWLY_AGAIN,
         Phase.RUNNING,
         [FAILED, COMPLETED],
     ),
@@ -104,11 +106,11 @@ def count_of_missed(lab):
 def test_a_target_s_daemon_that_hangs_fails_the_attempt_and_another_one_moves_it(
     target, pre_copy, assert_runs_only_on
 ):
-    it = pre_copy(**AGAIN)
+    it = pre_copy(**SLOWLY_AGAIN)
     target.freeze_daemon()  # the source's daemon gives it up by keepalive
     it.sees("the attempt to fail", lambda each: each.status.attempts[0].outcome == AttemptOutcome.FAILED)
     target.thaw_daemon()
-    done = it.migration.ends()
+    done = it.migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     assert_runs_only_on(it.guest, "node-b")
 

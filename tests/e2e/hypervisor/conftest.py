@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from called_migration import MIB, CalledMigration, a_request, kill_qemu
+from hopeless import HOPELESS_GUEST
 
 from vmferry_agent.hypervisor.libvirt_hypervisor import LibvirtHypervisor
 from vmferry_agent.hypervisor.port import HypervisorError
@@ -25,7 +26,9 @@ _numbers = count(1)
 
 def small(name: str, **rate: int) -> GuestSpec:
     """A guest that boots fast and outruns its link all the same."""
-    return GuestSpec(name=name, memory=64 * MIB, working_set=24 * MIB, cold=8 * MIB, **rate)
+    return GuestSpec(
+        name=name, memory=64 * MIB, working_set=24 * MIB, cold=8 * MIB, **{**HOPELESS_GUEST, **rate}
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 from direct_migration import PATIENCE, Migration
+from hopeless import HOPELESS_GUEST
 
 from vmferry_lab import processes
 from vmferry_lab.guests.guest import Guest
@@ -49,7 +50,9 @@ def start(hosts):
     def begin(**asked):
         guest = Guest(f"vm-{next(_numbers)}", hosts[0].lab)
         started.append(guest)
-        spec = GuestSpec(name=guest.name, **{"memory": 256 * MIB, "cold": 16 * MIB, **asked})
+        spec = GuestSpec(
+            name=guest.name, **{**HOPELESS_GUEST, "memory": 256 * MIB, "cold": 16 * MIB, **asked}
+        )
         guest.start(hosts[0], spec)
         return guest, spec
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import libvirt
 import pytest
 from direct_migration import PATIENCE, Migration
+from hopeless import HOPELESS_GUEST
 from kernel_leftovers import left_of
 
 from vmferry_lab import processes
@@ -80,7 +81,7 @@ def start(two):
     def begin(**asked):
         guest = Guest(f"vm-{next(_numbers)}", two[0].network.lab)
         started.append(guest)
-        guest.start(two[0], GuestSpec(name=guest.name, **{"cold": 16 * MIB, **asked}))
+        guest.start(two[0], GuestSpec(name=guest.name, **{**HOPELESS_GUEST, "cold": 16 * MIB, **asked}))
         return guest
 
     yield begin

@@ -201,7 +201,7 @@ def test_certificates_and_their_authority_are_replaced_while_a_migration_runs_an
     lasting = recognizable(
         **HOPELESS_GUEST, memory=128 * MIB, working_set=64 * MIB, pattern=Pattern.SEQUENTIAL
     )
-    begun = move(lasting, **{**HOPELESS, "start": REQUIRED["start"]})
+    begun = move(lasting, **{**HOPELESS, "start": REQUIRED["start"], "progressTimeout": "0s"})
     begun.passes(2)
 
     for name in hosts:

@@ -12,8 +12,8 @@ from vmferry_lab.hosts.node import NodeHost
 
 MIB = 2**20
 MEMORY = 32 * MIB
-SLOW = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "8Mi", "postCopy": "4Mi"}}
-"""The 32 MiB take four seconds in pre-copy."""
+SLOW = {"maxDowntime": "100ms", "bandwidth": {"perMigration": "2Mi", "postCopy": "2Mi"}}
+"""The 40 MiB take twenty seconds."""
 TO_POST_COPY = {"after": {"elapsed": "1s"}, "switchToPostCopy": {}}
 REQUIRED = {"encryption": "Required"}
 
@@ -67,7 +67,7 @@ def test_by_a_plain_way_between_the_daemons_the_domain_can_be_read(plainly_reach
 def test_of_an_encrypted_migration_nothing_can_be_read(spec, recognizable, wire, move, assert_runs_only_on):
     guest = recognizable()
     with wire:
-        done = move(guest, **spec).ends()
+        done = move(guest, **spec).ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     assert ("steps" in spec) == (done.status.desired.technique == MigrationTechnique.POST_COPY)
     assert wire.size > MEMORY

@@ -15,7 +15,12 @@ from vmferry_lab.until import until
 PATIENCE = 90.0
 AGENTS = (agent_name("node-a"), agent_name("node-b"))
 ENDLESS = {**SLOW_POST_COPY, "progressTimeout": "0s"}
-POST_COPY = {**ENDLESS, "steps": [{"after": {"passes": 2}, "switchToPostCopy": {}}]}
+POST_COPY = {
+    **ENDLESS,
+    "bandwidth": {"perMigration": "50Mi", "postCopy": "2Mi"},
+    "steps": [{"after": {"passes": 2}, "switchToPostCopy": {}}],
+}
+"""The post-copy takes half a minute: long enough for the plugin to look."""
 
 
 @pytest.fixture
