@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from kubernetes.aio.client import ApiException
@@ -19,7 +20,7 @@ Write = Callable[[Status], Awaitable[object]]
 
 _PROGRESS = "progress"
 _GONE = 404
-_CONFLICTS = Backoff(first=0.01, most=0.2)
+_CONFLICTS = Backoff(first=0.02, most=0.3)
 """Shorter than for an outage: what was in the way is known by then, and somebody's writing without a pause must
 not silence the agent."""
 
@@ -120,7 +121,10 @@ class Reporter:
                 return
 
     async def _write_latest(self) -> None:
-        delays, conflicts = iter(Backoff()), iter(_CONFLICTS)
+        delays, conflicts = (
+            iter(Backoff()),
+            chain([0.0], _CONFLICTS),
+        )  # at once: the version was read just now
         while True:
             status = self._latest
             try:

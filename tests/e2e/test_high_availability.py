@@ -149,7 +149,7 @@ def test_a_leader_that_was_frozen_writes_nothing_when_it_goes_on(
     assert any(each.path.endswith("/status") for each in proxy.writes()), "what it writes is recorded"
     (process,) = lab.components.processes(leader)
     process.send_signal(signal.SIGSTOP)
-    until("the other one to lead", lambda: leads(lab, standby), timeout=PATIENCE)
+    until("the other one to lead", lambda: leads(lab, standby), timeout=PROMISED)
     is_steered_on(migration)
     goes_on = time.monotonic()
     said = len(lab.components.log(leader).read_text())

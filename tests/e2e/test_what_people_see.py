@@ -1,7 +1,6 @@
 """What kubectl, and whoever waits, show of real migrations: the story, the word, the health, and no drift."""
 
 import json
-import logging
 import re
 import subprocess
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from vmferry_api.migrations import Phase
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.kubectl import KubectlError, kubectl_path
 from vmferry_lab.until import until
-
-_logger = logging.getLogger(__name__)
 
 CHECKOUT = Path(__file__).parents[2]
 DOCUMENT = (CHECKOUT / "docs" / "gitops.md").read_text()
@@ -215,7 +212,8 @@ def is_as_wanted(lab, wanted):
     try:
         lab.kubectl.run("diff", "--server-side", "-f", "-", stdin=json.dumps(wanted))
     except KubectlError as error:
-        _logger.info("%s", error)
+        if str(error) != "exit status 1":
+            raise
         return False
     return True
 

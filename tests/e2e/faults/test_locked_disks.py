@@ -4,6 +4,7 @@ The source's daemon gives its last call up and lets the guest run on; the target
 """
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,12 @@ def locks(lab, nodes):
     """Both daemons lock the disks of what they start, by files in one directory."""
     files = lab.directory / "locks"
     files.mkdir()
-    for node in nodes.values():
-        begin_to_lock(lab, node, files)
-    yield files
-    for node in nodes.values():
-        cease_to_lock(lab, node)
-    shutil.rmtree(files)
+    with ExitStack() as ends:
+        ends.callback(shutil.rmtree, files)
+        for node in nodes.values():
+            ends.callback(cease_to_lock, lab, node)
+            begin_to_lock(lab, node, files)
+        yield files
 
 
 def begin_to_lock(lab, node, files):
@@ -40,7 +41,7 @@ def begin_to_lock(lab, node, files):
         configuration.write(LOCKD)
     processes.start(
         f"virtlockd-{node.name}",
-        [shutil.which("virtlockd", path="/usr/sbin:/usr/bin")],
+        ["/usr/sbin/virtlockd"],
         lab=lab.directory,
         log=lab.directory / "logs" / f"virtlockd-{node.name}.log",
         through=node.command(),
@@ -52,11 +53,11 @@ def begin_to_lock(lab, node, files):
 
 def cease_to_lock(lab, node):
     """Take that back."""
-    (node.directory / "etc" / "qemu-lockd.conf").unlink()
+    (node.directory / "etc" / "qemu-lockd.conf").unlink(missing_ok=True)
     configuration = node.directory / "etc" / "qemu.conf"
     configuration.write_text(configuration.read_text().removesuffix(LOCKD))
-    restart_daemon(node)
     processes.stop(processes.of_component(lab.directory, f"virtlockd-{node.name}"))
+    restart_daemon(node)
 
 
 def restart_daemon(node):
@@ -81,7 +82,11 @@ def hand_over_to_a_daemon_that_hangs(migration, target):
     try:
         migration.patch_spec(overrides={"maxDowntime": "3s"})
         migration.wait(
-            "the attempt to fail", lambda each: each.status.attempts[0].outcome == AttemptOutcome.FAILED
+            "the guest to go on after it was stopped",
+            lambda each: (
+                each.status.attempts[0].outcome == AttemptOutcome.FAILED
+                and each.status.source.vm.reason == "MigrationCanceled"
+            ),
         )
     finally:
         target.thaw_daemon()
@@ -103,7 +108,9 @@ def test_without_a_lock_manager_it_runs_twice_and_that_is_told_and_not_tried_aga
 
 def test_with_locks_it_runs_on_one_host_alone_and_another_try_moves_it(locked, target, assert_runs_only_on):
     guest, migration = locked
+    logged = len(target.log.read_text())
     hand_over_to_a_daemon_that_hangs(migration, target)
+    until("the second one to be refused", lambda: "is locked" in target.log.read_text()[logged:], timeout=60)
     done = migration.ends(timeout=120)
     assert done.status.phase == Phase.SUCCEEDED
     assert [attempt.outcome for attempt in done.status.attempts] == [

@@ -122,6 +122,15 @@ async def test_what_somebody_else_has_written_meanwhile_only_delays_a_write(repo
     assert written.statuses == [{"phase": "a"}]
 
 
+async def test_somebody_who_writes_without_a_pause_does_not_silence_it(reporting):
+    written = Written(*[ConflictError({"metadata": {"name": "m"}})] * 20)
+    reporter = reporting(written)
+    reporter.put({"phase": "a"})
+    async with asyncio.timeout(7):  # nine on the average, with delays up to a second
+        await reporter.flush()
+    assert written.statuses == [{"phase": "a"}]
+
+
 async def test_an_object_that_is_gone_is_written_to_no_more_and_that_is_told(reporting):
     written = Written(ApiException(status=404))
     gone = asyncio.Event()
