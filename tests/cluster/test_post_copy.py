@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from asked_migration import reason
+from asked_migration import in_post_copy_on_both, reason
 
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.features import Feature
@@ -19,11 +19,6 @@ SWITCH = {"after": {"passes": 2}, "switchToPostCopy": {}}
 PATIENCE = 180
 """Seconds: TCP tries a stream anew after up to twice the time that it was cut for."""
 INTERRUPTED = ConditionType.POST_COPY_INTERRUPTED
-
-
-def in_post_copy_on_both(migration):
-    reports = (migration.status.source, migration.status.target)
-    return all(report and report.vm and report.vm.reason == "PostCopy" for report in reports)
 
 
 @pytest.fixture

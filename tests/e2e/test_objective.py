@@ -55,31 +55,37 @@ class Measured:
         figure: Callable[[Run], float] = lambda run: run.seconds,
     ) -> float:
         """Seconds by which a policy misses a ratio to another one's figure, by default the time it takes."""
-        while True:
+
+        def excess() -> float:
             most = ratio * median(self.of(workload, other), figure)
-            excess = median(self.of(workload, policy), figure) - most
-            if excess <= 0 or len(self.of(workload, policy)) == MOST_RUNS:
-                return excess
-            self.measure([(workload, policy), (workload, other)])
+            return median(self.of(workload, policy), figure) - most
+
+        return self._repeated(excess, [(workload, policy), (workload, other)])
 
     def above(
         self, workload: Workload, policy: str, most: float, figure: Callable[[Run], float | None]
     ) -> float:
         """By how much a figure is above a bound."""
-        while True:
-            above = median(self.of(workload, policy), figure) - most
-            if above <= 0 or len(self.of(workload, policy)) == MOST_RUNS:
-                return above
-            self.measure([(workload, policy)])
+        return self._repeated(lambda: median(self.of(workload, policy), figure) - most, [(workload, policy)])
 
     def slower(self, workload: Workload, policy: str, other: str, *, slack: float) -> float:
         """The share of pairs of runs in which a policy takes longer than another one, by more than the slack."""
-        while True:
+
+        def share() -> float:
             pairs = list(product(self.of(workload, policy), self.of(workload, other)))
-            share = sum(run.seconds > most.seconds + slack for run, most in pairs) / len(pairs)
-            if share <= 0.5 or len(self.of(workload, policy)) == MOST_RUNS:
-                return share
-            self.measure([(workload, policy), (workload, other)])
+            return sum(run.seconds > most.seconds + slack for run, most in pairs) / len(pairs)
+
+        return self._repeated(share, [(workload, policy), (workload, other)], enough=0.5)
+
+    def _repeated(
+        self, figure: Callable[[], float], pairs: Sequence[tuple[Workload, str]], *, enough: float = 0
+    ) -> float:
+        """What comes of the runs so far, or of more of these, as long as it is above what is enough."""
+        while True:
+            found = figure()
+            if found <= enough or len(self.of(*pairs[0])) == MOST_RUNS:
+                return found
+            self.measure(pairs)
 
     def all(self) -> list[Run]:
         return [run for runs in self._runs.values() for run in runs]
