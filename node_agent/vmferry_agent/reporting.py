@@ -121,10 +121,8 @@ class Reporter:
                 return
 
     async def _write_latest(self) -> None:
-        delays, conflicts = (
-            iter(Backoff()),
-            chain([0.0], _CONFLICTS),
-        )  # at once: the version was read just now
+        # after the first conflict at once: what was in the way was read just now
+        delays, conflicts = iter(Backoff()), chain([0.0], _CONFLICTS)
         while True:
             status = self._latest
             try:
