@@ -127,28 +127,34 @@ def _place(migration: VMMigration) -> str:
 
 
 def links(migrations: Sequence[VMMigration]) -> Iterator[Finding]:
-    """Whether libvirt gets from host to host, by the newest migration that tried each way."""
-    newest: dict[tuple[str, str], VMMigration] = {}
+    """Whether libvirt gets from host to host, by the newest migration that tells each way.
+
+    One that has only begun, or was given up before memory flowed, tells nothing.
+    """
+    newest: dict[tuple[str, str], Finding] = {}
     for each in sorted(migrations, key=lambda one: str(one.metadata.creation_timestamp)):
-        if each.status.attempts:
-            newest[each.spec.source_node, each.spec.target_node] = each
+        way = each.spec.source_node, each.spec.target_node
+        told = _link(" → ".join(way), each)
+        if told is not None:
+            newest[way] = told
     if not newest:
         yield note("libvirt between hosts", "not known: nothing has moved yet")
-    for (source, target), each in sorted(newest.items()):
-        yield _link(f"{source} → {target}", each)
+    yield from (newest[way] for way in sorted(newest))
 
 
-def _link(subject: str, migration: VMMigration) -> Finding:
-    status, attempt = migration.status, migration.status.attempts[-1]
-    progress = status.progress
-    if attempt.error is not None and status.phase == Phase.FAILED and reason(migration) == "MigrationFailed":
+def _link(subject: str, migration: VMMigration) -> Finding | None:
+    status, progress = migration.status, migration.status.progress
+    failed = status.attempts[-1].error if status.attempts else None
+    if failed is not None and status.phase == Phase.FAILED and reason(migration) == "MigrationFailed":
         return warning(
             subject,
-            f"{name(migration)} failed: {attempt.error}",
+            f"{name(migration)} failed: {failed}",
             f"kubectl vmferry describe {_place(migration)}; can the hosts reach each other's libvirt and QEMU?",
         )
-    if progress is None or not progress.bandwidth:
+    if progress is not None and progress.bandwidth:
+        return ok(
+            subject, f"libvirt has connected, memory flowed at {rate(progress.bandwidth)} ({name(migration)})"
+        )
+    if status.phase == Phase.SUCCEEDED:
         return ok(subject, f"libvirt has connected ({name(migration)}: {status.phase})")
-    return ok(
-        subject, f"libvirt has connected, memory flowed at {rate(progress.bandwidth)} ({name(migration)})"
-    )
+    return None

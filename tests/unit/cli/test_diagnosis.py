@@ -334,6 +334,21 @@ def test_links_are_as_the_newest_migration_found_them():
     assert [each.level for each in links([migration()])] == [Level.NOTE]
 
 
+@pytest.mark.parametrize("phase", ["Running", "Cancelled"])
+def test_a_migration_over_which_no_memory_has_flowed_hides_no_older_one(phase):
+    mute = migration({**RUNNING, "phase": phase, "progress": None}, name="new", creationTimestamp=told(5))
+    older = shown(links([running()]))
+    assert shown(links([mute, running()])) == older
+    assert [each.level for each in links([mute])] == [Level.NOTE]
+
+
+def test_a_move_too_short_to_measure_says_that_libvirt_has_connected():
+    moved = running(phase="Succeeded", progress=None)
+    assert shown(links([moved])) == [
+        ("ok", "node-a → node-b", "libvirt has connected (default/db-1-to-node-b: Succeeded)")
+    ]
+
+
 @pytest.mark.parametrize("reason", ["AgentSilent", "HypervisorUnreachable"])
 def test_what_agents_can_not_do_is_an_error(reason):
     silent = running(conditions=[condition("Reconciling", reason=reason, message="node-a is silent")])
