@@ -53,5 +53,5 @@ class MovingGuest:
         """See that it goes on, on one host, and has lost nothing."""
         ticks = self.guest.verdict().ticks
         until(f"{self.guest.name} to go on", lambda: self.guest.verdict().ticks > ticks, timeout=PATIENCE)
-        assert self.guest.states(self.lab.hosts) == {host: "running"}
+        assert self.guest.settled_states(self.lab.hosts) == {host: "running"}
         assert self.guest.verdict().intact, self.guest.verdict()

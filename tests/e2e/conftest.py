@@ -74,7 +74,7 @@ def assert_runs_only_on(lab: Lab) -> Callable[[Guest, str], None]:
     def check(guest: Guest, host: str) -> None:
         ticks = guest.verdict().ticks
         until(f"{guest.name} to go on", lambda: guest.verdict().ticks > ticks, timeout=PATIENCE)
-        assert guest.states(lab.hosts) == {host: "running"}
+        assert guest.settled_states(lab.hosts) == {host: "running"}
         assert guest.verdict().intact, guest.verdict()
 
     return check

@@ -86,7 +86,7 @@ def _prove(lab: Lab) -> None:
     _say("The guest checks each page before it writes it, and counts its ticks:")
     _command("vmferry-lab vm verdict db-1")
     guest = lab.guest("db-1")
-    states = guest.states(lab.hosts)
+    states = guest.settled_states(lab.hosts)
     verdict = guest.verdict()
     click.echo(f"  {', '.join(f'{state} on {host}' for host, state in states.items())}; {verdict}")
     _kubectl(lab, "get", "vmmig")

@@ -23,6 +23,8 @@ from vmferry_lab.until import until
 BOOT_TIMEOUT = 60.0
 RATE_TIMEOUT = 5.0
 """Seconds in which a guest that is between two hosts must be back to have its rate set."""
+_LEAVE_TIMEOUT = 30.0
+"""Seconds in which libvirt must have forgotten a guest that has left."""
 _SCRATCH_REGISTER = 0x3FF
 _IDLE = 255
 _GONE = {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN}
@@ -111,9 +113,31 @@ class Guest:
         for host in hosts:
             with _connected(host) as connection:
                 domain = _find(connection, self.uuid)
-                if domain is not None:
+                if domain is None:
+                    continue
+                try:
                     found[host.name] = _STATES.get(domain.state()[0], "other")
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() not in _GONE:  # it has left since
+                        raise
         return found
+
+    def settled_states(self, hosts: Iterable[Host]) -> dict[str, str]:
+        """The same, once no host lists it as shut off, as one that it has just left does for a moment.
+
+        Raises:
+            LabError: A host goes on listing it so, or none has it.
+        """
+        several = list(hosts)
+
+        def settled() -> dict[str, str] | None:
+            found = self.states(several)
+            return None if "shut off" in found.values() else found
+
+        try:
+            return until(f"the guest {self.name} to have left", settled, timeout=_LEAVE_TIMEOUT)
+        except TimeoutError as error:
+            raise LabError(f"{error}; it is {self.states(several) or 'nowhere'}") from error
 
     def is_persistent(self, host: Host) -> bool:
         """Whether a host keeps its definition when it stops."""
