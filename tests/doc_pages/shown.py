@@ -3,7 +3,11 @@
 import re
 from collections.abc import Sequence
 
-_QUANTITY = re.compile(r"(?<![\w-])(?:\d+(?:\.\d+)?\s?(?:ms|[smhd]|[KMGT]i?B?|%)?)+(?![\w-])")
+_DATE = r"\d{4}-\d\d-\d\d"
+_NUMBER = r"\d+(?:\.\d+)?\s?(?:ms|[smhd]|[KMGT]i?B?|B|%)?"
+_LARGER_PART = r"\d+ [dhm] (?=\d+ [hms](?![\w-]))"
+"""As the first in `1 m 2 s`."""
+_QUANTITY = re.compile(rf"(?<![\w-])(?:{_DATE}|(?:{_LARGER_PART})?(?:{_NUMBER})+)(?![\w-])")
 _MORE = "…"
 """As a line: any number of lines. Within a line: any text."""
 

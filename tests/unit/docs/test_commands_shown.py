@@ -65,6 +65,9 @@ def test_without_a_prompt_a_block_is_one_command():
     [
         (["a 1.5s 20 %"], "a   980ms 100 %", None),
         (["64Mi in 1m3.1s"], "1.2Gi in 4s", None),
+        (["until 2027-11-30"], "until 2028-02-01", None),
+        (["  +12 s  ended"], "  +1 m 2 s  ended", None),
+        (["at 50 MiB/s"], "at 812 B/s", None),
         (["a", "c"], "a\nb\nc", None),
         (["c", "a"], "a\nb\nc", "a"),
         (["a", "…", "c"], "a\nb\nc", None),
