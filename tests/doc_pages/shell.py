@@ -9,7 +9,7 @@ from types import TracebackType
 
 from vmferry_lab.until import until
 
-PATIENCE = 150.0
+PATIENCE = 300.0
 """Seconds for one command: a lab comes up, or a migration ends."""
 
 

@@ -16,7 +16,7 @@ from vmferry_lab.lab import Lab
 
 TIMEOUT = 120.0
 _HERE = Path(__file__).parent
-_GUEST = GuestSpec(name="db-1")
+_GUEST = GuestSpec(name="db-1", dirty_rate=160_000_000)
 _MIGRATION = "db-1-to-b"
 _NEXT = (
     (f"kubectl vmferry describe {_MIGRATION}", "what was done, and why"),
@@ -59,8 +59,8 @@ def run(lab: Lab, *, keep: bool) -> None:
 
 
 def _start_guest(lab: Lab) -> None:
-    _say("A guest that writes 80 MB/s, over and over the same 64 MiB; the link will carry 50 MiB/s:")
-    _command("vmferry-lab vm start db-1 --host node-a --dirty-rate 80M --working-set 64Mi")
+    _say("A guest that writes 160 MB/s, over and over the same 64 MiB; the link will carry 50 MiB/s:")
+    _command("vmferry-lab vm start db-1 --host node-a --dirty-rate 160M --working-set 64Mi")
     lab.guest("db-1").start(lab.host("node-a"), _GUEST)
 
 

@@ -57,7 +57,7 @@ _FINDING_OUT = 5.0
 _MOST_COMPLETED = 100
 """Migrations whose figures are kept: those that others start, by virsh say, nobody asks about. Far more than
 libvirt has ports for at a time."""
-_EVENT_DEADLINE = 2.0
+_EVENT_DEADLINE = 5.0
 """Seconds that the figures of a completed job may take to arrive after the migration's end."""
 _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 """What a call on a domain says when it has just stopped, or moved away."""
