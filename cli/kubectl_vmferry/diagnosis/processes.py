@@ -11,7 +11,9 @@ from typing import Any
 from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, ok
 from kubectl_vmferry.diagnosis.pods import Pod
 from kubectl_vmferry.views.figures import span
+from vmferry_api import owners
 from vmferry_api.migrations import VMMigration
+from vmferry_api.objects import ObjectMeta
 from vmferry_api.policies import MigrationPolicy
 from vmferry_operator.decisions.silence import last_written
 
@@ -20,6 +22,7 @@ AGENT, OPERATOR = "vmferry-agent-", "vmferry-operator"
 _SHORT = timedelta(seconds=15)
 """So long the operator may take to look at what is new."""
 _SHOWN = 5
+_STATUS_WRITERS = (owners.OPERATOR, owners.SOURCE_AGENT, owners.TARGET_AGENT)
 
 Lease = Mapping[str, Any]
 
@@ -119,7 +122,7 @@ def operator(
     """Whether one leads, by the Lease that it holds, and whether it has looked at what is there."""
     cure = "see that it runs, and look at its log: what runs goes on, but nothing starts and no step is taken"
     unseen = _unseen(policies, migrations)
-    late = [name for name, created in unseen.items() if created is not None and now - created > _SHORT]
+    late = [_name(each) for each in unseen if _late(each, now)]
     if late:
         return error("operator", f"has not looked at {', '.join(late[:_SHOWN])} as they are now", cure)
     there = (f"{len(policies)} policies" * bool(policies), f"{len(migrations)} migrations" * bool(migrations))
@@ -137,16 +140,23 @@ def operator(
     return ok("operator", f"{found.message}, {seen}") if found.level == Level.OK else found
 
 
-def _unseen(
-    policies: Sequence[MigrationPolicy], migrations: Sequence[VMMigration]
-) -> Mapping[str, datetime | None]:
-    """What it has not looked at as it is now, and when that was created."""
+def _unseen(policies: Sequence[MigrationPolicy], migrations: Sequence[VMMigration]) -> list[ObjectMeta]:
+    """What it has not looked at as it is now."""
     objects: list[VMMigration | MigrationPolicy] = [each for each in migrations if not each.status.is_over]
     objects += policies
-    return {
-        "/".join(
-            filter(None, (each.metadata.namespace, each.metadata.name))
-        ): each.metadata.creation_timestamp
-        for each in objects
-        if each.status.observed_generation != each.metadata.generation
-    }
+    return [each.metadata for each in objects if each.status.observed_generation != each.metadata.generation]
+
+
+def _late(metadata: ObjectMeta, now: datetime) -> bool:
+    """Whether it was created or edited so long ago that it should have been looked at.
+
+    What operator and agents write is no edit: they write statuses.
+    """
+    times = [metadata.creation_timestamp]
+    times += [each.time for each in metadata.managed_fields if each.manager not in _STATUS_WRITERS]
+    asked = last_written(filter(None, times), now=now)
+    return asked is not None and now - asked > _SHORT
+
+
+def _name(metadata: ObjectMeta) -> str:
+    return "/".join(filter(None, (metadata.namespace, metadata.name)))

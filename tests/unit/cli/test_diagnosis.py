@@ -168,6 +168,20 @@ def test_of_an_operator_without_a_lease_it_is_not_known_whether_it_runs(there):
     assert (found.level, "whether it runs is not known" in found.message) == (Level.NOTE, True)
 
 
+@pytest.mark.parametrize(
+    ("manager", "level"),
+    [
+        ("kubectl-client-side-apply", Level.OK),
+        ("kubectl-vmferry", Level.OK),
+        ("vmferry-source-agent", Level.ERROR),
+    ],
+)
+def test_an_old_object_that_was_edited_just_now_may_not_have_been_looked_at(manager, level):
+    edited = migration(managedFields=[{"manager": manager, "time": told(58)}])
+    found = operator([lease("vmferry-operator", 55)], [], [edited], at(60))
+    assert found.level == level, found
+
+
 def test_what_is_too_new_to_have_been_looked_at_is_told():
     found = operator([lease("vmferry-operator", 0)], [], [migration(), running()], at(5))
     assert (found.level, "has not yet looked at 1 of 2 objects" in found.message) == (Level.OK, True), found
