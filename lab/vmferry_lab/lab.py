@@ -38,6 +38,7 @@ from vmferry_lab.hosts.node import NodeHost
 from vmferry_lab.hosts.strays import strays
 from vmferry_lab.invocation import command_line
 from vmferry_lab.kubectl import Kubectl
+from vmferry_lab.until import until
 
 DEFAULT_HOSTS = 2
 MOST_HOSTS = 26
@@ -45,7 +46,9 @@ _RECORD = "lab.json"
 """Written when the lab is up."""
 _DAEMON = "libvirtd-"
 """Before a host's name: its daemon's."""
-_CRDS = ("crd/migrationpolicies.vmferry.io", "crd/vmmigrations.vmferry.io")
+_KINDS = {"migrationpolicies.vmferry.io", "vmmigrations.vmferry.io"}
+_KNOWN_TIMEOUT = 30.0
+"""Seconds in which the API server must tell of the kinds that it serves."""
 
 
 @dataclass(frozen=True)
@@ -357,8 +360,13 @@ class Lab:
             self.kubectl.apply(*nodes)
         if pods is None:
             self.control_plane.admit([host.name for host in hosts])
-        self.kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_CRDS)
+        # "Established" says that it serves them, not that kubectl finds them yet
+        until("the API's kinds to be known", self._knows_the_kinds, timeout=_KNOWN_TIMEOUT)
         self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "policies"))
+
+    def _knows_the_kinds(self) -> bool:
+        said = self.kubectl.run("api-resources", "--api-group=vmferry.io", "--cached=false", "-o", "name")
+        return set(said.split()) >= _KINDS
 
     def _record(self) -> dict[str, Any]:
         path = self.directory / _RECORD

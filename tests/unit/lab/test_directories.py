@@ -7,7 +7,6 @@ import pytest
 
 from vmferry_lab import directories
 from vmferry_lab.errors import LabError
-from vmferry_lab.until import until
 
 
 @pytest.fixture
@@ -58,14 +57,14 @@ def test_one_that_was_killed_keeps_nobody_off(directory):
     directories.prepare(directory)
     holder = (
         "import time; from pathlib import Path; from vmferry_lab import directories;"
-        f"hold = directories.alone(Path({str(directory)!r})); hold.__enter__(); time.sleep(600)"
+        f"hold = directories.alone(Path({str(directory)!r})); hold.__enter__(); print(flush=True); time.sleep(600)"
     )
-    process = subprocess.Popen([sys.executable, "-c", holder])
-    try:
-        until("it to hold it", lambda: _is_held(directory), timeout=10)
-    finally:
-        process.kill()
-        process.wait(timeout=10)
+    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"\n", "it holds it"
+            assert _is_held(directory)
+        finally:
+            process.kill()
     assert not _is_held(directory)
 
 

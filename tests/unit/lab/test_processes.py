@@ -41,8 +41,10 @@ def test_each_lab_and_component_is_found_apart(start, tmp_path):
 
 def test_a_child_of_a_process_is_found_after_its_parent_is_gone(start, tmp_path):
     child = "import time; time.sleep(600)"
-    start("one", f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])")
-    until("the parent to end", lambda: len(processes.of_lab(tmp_path)) == 1, timeout=10)
+    parent = start("one", f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])")
+    until("the parent to end", lambda: processes.has_ended(parent), timeout=10)
+    (left,) = until("its child", lambda: processes.of_lab(tmp_path), timeout=10)
+    assert left.pid != parent.pid
     processes.kill_all("processes", lambda: processes.of_lab(tmp_path))
     assert processes.of_lab(tmp_path) == []
 
@@ -61,9 +63,9 @@ def test_a_process_that_ended_by_itself_is_none_of_the_lab_s_any_more(start, tmp
 
 
 def test_one_that_does_not_heed_sigterm_is_killed(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "GRACE", 0.2)
     process = start("one", STUBBORN)
     until("it to be deaf", lambda: "ready" in processes.tail(tmp_path / "one.log"), timeout=10)
+    monkeypatch.setattr(processes, "GRACE", 1.0)
     processes.stop([process])
     assert not psutil.pid_exists(process.pid)
 
