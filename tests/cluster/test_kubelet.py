@@ -6,7 +6,8 @@ from vmferry_lab.cluster.node import Service
 
 
 def pods_of(cluster):
-    return {pod.name: pod.restarts for component in ("operator", "agent") for pod in cluster.pods(component)}
+    found = [pod for component in ("operator", "agent") for pod in cluster.pods(component)]
+    return {pod.name: pod.restarts for pod in found if not pod.ends}
 
 
 @pytest.mark.parametrize("service", list(Service))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from kubernetes import client
@@ -79,7 +80,12 @@ class Migration:
         """The object as it is when something holds of it; it is shown if that never does."""
 
         def probe() -> VMMigration | None:
-            seen = self.get()
+            try:
+                seen = self.get()
+            except client.ApiException as error:
+                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                return None  # the API server is just back
             return seen if holds(seen) else None
 
         try:

@@ -23,7 +23,7 @@ from vmferry_lab.until import until
 
 STALLING = {**HOPELESS, "stallingLimit": "2s"}
 LADDER = {**STALLING, "steps": [{"after": {"stalled": "1s"}, "setMaxDowntime": "3s"}]}
-STUCK = {**STALLING, "bandwidth": {"perMigration": "40Mi", "perNode": "40Mi"}}
+STUCK = {**STALLING, "bandwidth": {"perMigration": "40Mi", "perNode": "40Mi"}, "progressTimeout": "0s"}
 
 MAY_BE_EMPTY = {
     "vmferry_agent_libvirt_call_errors_total": "no call of libvirt may have failed",

@@ -182,11 +182,17 @@ def test_an_easy_guest_is_stopped_for_little_longer_than_preferred(
 
 def test_stops_stay_within_what_the_objective_allows(measured: Measured) -> None:
     """But for one in many, by little: QEMU can't know that a guest will write faster a moment later."""
-    planned = [run for run in measured.all() if run.job.policy in {GENTLE, HARD, POST_COPY}]
-    stops = sorted(run.downtime or 0 for run in planned)
+
+    def planned() -> list[Run]:
+        return [run for run in measured.all() if run.job.policy in {GENTLE, HARD, POST_COPY}]
+
+    for each in planned():
+        pair = each.job.workload, each.job.policy
+        assert measured.above(*pair, MAX_DOWNTIME, lambda run: run.downtime) <= 0, pair
+    stops = [run.downtime or 0 for run in planned()]
     assert len(stops) >= 15
-    assert stops[-2] <= MAX_DOWNTIME
-    assert stops[-1] <= 1.25 * MAX_DOWNTIME
+    assert sum(stop > MAX_DOWNTIME for stop in stops) <= len(stops) / 10
+    assert max(stops) <= 2 * MAX_DOWNTIME
 
 
 def test_every_guest_arrives_and_all_memory_is_intact(measured: Measured) -> None:

@@ -60,11 +60,11 @@ def test_post_copy_that_an_edit_removes_from_the_policy_does_not_happen(
     lab, start_guest, policy, migrate, assert_runs_only_on
 ):
     guest = start_guest(**HOPELESS_GUEST)
-    name = policy(**STALLING, steps=[{"after": {"stalled": "3s"}, "switchToPostCopy": {}}])
+    name = policy(**STALLING, steps=[{"after": {"stalled": "6s"}, "switchToPostCopy": {}}])
     migration = migrate(guest.name, policyRef={"name": name})
     migration.wait("stalling", stalls)
     lab.kubectl.run("patch", "migpol", name, "--type=merge", "-p", '{"spec": {"steps": null}}')
-    migration.passes(migration.get().status.progress.memory_pass + 6)
+    migration.passes(migration.get().status.progress.memory_pass + 10)
     seen = migration.get()
     assert (seen.status.desired.technique, seen.status.steps) == (MigrationTechnique.PRE_COPY, [])
     migration.patch_spec(cancel=True)
@@ -160,7 +160,7 @@ def test_when_every_try_has_failed_the_whole_history_is_told(
     name = policy(
         **STALLING,
         steps=[{"after": {"elapsed": "3s"}, "abort": {}}],
-        retry={"attempts": 2, "backoff": "1s"},
+        retry={"attempts": 2, "backoff": "5s"},
     )
     migration = migrate(guest.name, policyRef={"name": name})
     migration.wait("the backoff", lambda each: reason(each, ConditionType.RECONCILING) == "RetryBackoff")
@@ -179,7 +179,7 @@ def test_when_every_try_has_failed_the_whole_history_is_told(
 
 def test_a_migration_with_a_time_to_live_deletes_itself_after_its_end(start_guest, policy, migrate):
     guest = start_guest(dirty_rate=5_000_000)
-    migration = migrate(guest.name, policyRef={"name": policy()}, ttlAfterFinished="3s")
+    migration = migrate(guest.name, policyRef={"name": policy()}, ttlAfterFinished="10s")
     migration.wait("to succeed", phase_is(Phase.SUCCEEDED))
     until("the object to be gone", lambda: not migration.exists(), timeout=PATIENCE)
 

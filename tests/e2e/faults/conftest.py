@@ -47,7 +47,7 @@ def target(nodes: dict[str, NodeHost]) -> NodeHost:
 
 @pytest.fixture
 def nodes(lab: Lab) -> Iterator[dict[str, NodeHost]]:
-    """Both hosts; they are as before when the test is over, and before its guests and objects are removed."""
+    """Both hosts; they are as before when the test is over."""
     found = {name: lab.node(name) for name in ("node-a", "node-b")}
     yield found
     for node in found.values():

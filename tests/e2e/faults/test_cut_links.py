@@ -216,8 +216,10 @@ def test_in_post_copy_daemons_that_lose_each_other_are_no_interruption(
 ):
     it = post_copy()
     target.drop(Traffic.CONTROL)
-    seen = it.sees("the daemons to be apart", lambda each: reason(each, INTERRUPTED) == "DaemonsApart")
-    assert seen.status.phase == Phase.POST_COPY
+    it.sees(
+        "the daemons to be apart, and memory to flow",
+        lambda each: (reason(each, INTERRUPTED), each.status.phase) == ("DaemonsApart", Phase.POST_COPY),
+    )
     target.heal()
     assert_recovered(it, assert_runs_only_on)
 
