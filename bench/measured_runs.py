@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -14,8 +14,7 @@ from queue import Empty, SimpleQueue
 from kubernetes import client, config
 
 from vmferry_api import API_VERSION, GROUP, VERSION
-from vmferry_api.migrations import Attempt, AttemptOutcome, Phase, Storage, VMMigration
-from vmferry_lab.errors import LabError
+from vmferry_api.migrations import AttemptOutcome, Phase, Storage, VMMigration
 from vmferry_lab.guests.guest import Guest
 from vmferry_lab.guests.image import TICKS
 from vmferry_lab.guests.workloads import Workload
@@ -177,7 +176,7 @@ class Lanes:
         first, last = status.attempts[0], status.attempts[-1]
         seconds = ((last.end or first.start) - first.start).total_seconds()
         if last.outcome == AttemptOutcome.COMPLETED:
-            seconds = (last.start - first.start).total_seconds() + self._elapsed(migration, last)
+            seconds = (last.start - first.start).total_seconds() + self._elapsed(migration)
         return Run(
             job=job,
             phase=status.phase or Phase.PENDING,
@@ -193,18 +192,13 @@ class Lanes:
             trail=[each.trigger for each in status.steps],
         )
 
-    def _elapsed(self, migration: VMMigration, last: Attempt) -> float:
-        """QEMU's own time; the migrating call returns a second or two later, when the source's QEMU is gone.
-
-        Where libvirt has not told it in time, that has to do.
-        """
-        uid, number = migration.metadata.uid, last.number
+    def _elapsed(self, migration: VMMigration) -> float:
+        """QEMU's own time; the migrating call returns a second or two later, when the source's QEMU is gone."""
+        uid, number = migration.metadata.uid, migration.status.attempts[-1].number
         (trace,) = self._lab.components.traces.glob(f"*_{uid}_{number}.jsonl")
         rows = [json.loads(line) for line in trace.read_text().splitlines()]
-        told = [row["v"] for row in rows if row.get("ev") == "job_completed"]
-        if not told:
-            return ((last.end or last.start) - last.start).total_seconds()
-        return float(told[-1]["time_elapsed"]) / 1000
+        (job,) = [row["v"] for row in rows if row.get("ev") == "job_completed"]
+        return float(job["time_elapsed"]) / 1000
 
     @contextmanager
     def _bursts(self, guest: Guest, workload: Workload) -> Iterator[None]:
@@ -228,5 +222,4 @@ class Lanes:
             for after, rate in workload.rates:
                 if over.wait(began + cycle * period + after - time.monotonic()):
                     return
-                with suppress(LabError):  # between two hosts for long; the next rate finds it
-                    guest.set_rate(self._lab.hosts, rate)
+                guest.set_rate(self._lab.hosts, rate)

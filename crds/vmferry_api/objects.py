@@ -23,6 +23,7 @@ class ManagedFields(ApiModel):
     """
 
     manager: str = ""
+    subresource: str = ""
     time: Moment | None = None
 
 

@@ -200,7 +200,7 @@ class Watch:
             return
         if asked.response.ok:
             self._streams = True
-            self.heard_at = datetime.now(UTC)
+            self.heard_at = datetime.now(UTC)  # before the count: who waits for that reads this
             self.streams_begun += 1
         elif asked.response.status == HTTPStatus.UNPROCESSABLE_ENTITY and not self._lists:
             # Kubernetes 1.31 and 1.33 have the feature WatchList off; kopf ends by this answer, and is begun again

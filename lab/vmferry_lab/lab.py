@@ -37,7 +37,7 @@ from vmferry_lab.hosts.networks import remove_networks
 from vmferry_lab.hosts.node import NodeHost
 from vmferry_lab.hosts.strays import strays
 from vmferry_lab.invocation import command_line
-from vmferry_lab.kubectl import Kubectl
+from vmferry_lab.kubectl import Kubectl, KubectlError
 from vmferry_lab.until import until
 
 DEFAULT_HOSTS = 2
@@ -365,7 +365,10 @@ class Lab:
         self.kubectl.run("apply", "--server-side", "-k", str(MANIFESTS / "policies"))
 
     def _knows_the_kinds(self) -> bool:
-        said = self.kubectl.run("api-resources", "--api-group=vmferry.io", "--cached=false", "-o", "name")
+        try:
+            said = self.kubectl.run("api-resources", "--api-group=vmferry.io", "--cached=false", "-o", "name")
+        except KubectlError:
+            return False
         return set(said.split()) >= _KINDS
 
     def _record(self) -> dict[str, Any]:

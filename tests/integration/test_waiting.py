@@ -281,7 +281,8 @@ async def test_policies_are_ready_or_have_failed_with_what_can_t_be_read(operato
     fresh = json.loads(kubectl.run("get", "migpol", "balanced", "-o", "json"))
     assert told({**fresh, "status": {"observedGeneration": -1}}) == MOVING
     operator()
-    await asyncio.to_thread(kubectl.run, "wait", "--for=condition=Ready", "migpol", "--all", "--timeout=60s")
+    words = ("wait", "--for=condition=Ready", "migpol", "--all", "--timeout=60s")
+    await asyncio.to_thread(kubectl.run, *words, timeout=90)
     ready = json.loads(kubectl.run("get", "migpol", "balanced", "-o", "json"))
     assert told(ready) == MOVED
     unreadable = {"type": "Ready", "status": "False", "reason": "Unreadable", "message": "spec.steps"}

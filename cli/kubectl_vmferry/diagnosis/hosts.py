@@ -129,7 +129,7 @@ def _place(migration: VMMigration) -> str:
 def links(migrations: Sequence[VMMigration]) -> Iterator[Finding]:
     """Whether libvirt gets from host to host, by the newest migration that tells each way.
 
-    One that has only begun, or was given up before memory flowed, tells nothing.
+    One tells it over which memory has flowed, or that has failed for good.
     """
     newest: dict[tuple[str, str], Finding] = {}
     for each in sorted(migrations, key=lambda one: str(one.metadata.creation_timestamp)):

@@ -11,7 +11,6 @@ from typing import Any
 from kubectl_vmferry.diagnosis.findings import Finding, Level, error, note, ok
 from kubectl_vmferry.diagnosis.pods import Pod
 from kubectl_vmferry.views.figures import span
-from vmferry_api import owners
 from vmferry_api.migrations import VMMigration
 from vmferry_api.objects import ObjectMeta
 from vmferry_api.policies import MigrationPolicy
@@ -20,9 +19,8 @@ from vmferry_operator.decisions.silence import last_written
 AGENT, OPERATOR = "vmferry-agent-", "vmferry-operator"
 """What their Leases are called: an agent's has its node behind it."""
 _SHORT = timedelta(seconds=15)
-"""So long the operator may take to look at what is new."""
+"""So long the operator may take to look at what is new or was changed."""
 _SHOWN = 5
-_STATUS_WRITERS = (owners.OPERATOR, owners.SOURCE_AGENT, owners.TARGET_AGENT)
 
 Lease = Mapping[str, Any]
 
@@ -148,12 +146,9 @@ def _unseen(policies: Sequence[MigrationPolicy], migrations: Sequence[VMMigratio
 
 
 def _late(metadata: ObjectMeta, now: datetime) -> bool:
-    """Whether it was created or edited so long ago that it should have been looked at.
-
-    What operator and agents write is no edit: they write statuses.
-    """
-    times = [metadata.creation_timestamp]
-    times += [each.time for each in metadata.managed_fields if each.manager not in _STATUS_WRITERS]
+    """Whether what was done to it last, but for its status, was so long ago that it should have been looked at."""
+    times = [metadata.creation_timestamp, metadata.deletion_timestamp]
+    times += [each.time for each in metadata.managed_fields if each.subresource != "status"]
     asked = last_written(filter(None, times), now=now)
     return asked is not None and now - asked > _SHORT
 

@@ -169,16 +169,31 @@ def test_of_an_operator_without_a_lease_it_is_not_known_whether_it_runs(there):
 
 
 @pytest.mark.parametrize(
-    ("manager", "level"),
+    ("changed", "level"),
     [
-        ("kubectl-client-side-apply", Level.OK),
-        ("kubectl-vmferry", Level.OK),
-        ("vmferry-source-agent", Level.ERROR),
+        ({"managedFields": [{"manager": "kubectl", "time": told(58)}]}, Level.OK),
+        ({"managedFields": [{"manager": "kubectl", "time": told(40)}]}, Level.ERROR),
+        (
+            {
+                "managedFields": [
+                    {"manager": "vmferry-source-agent", "subresource": "status", "time": told(58)}
+                ]
+            },
+            Level.ERROR,
+        ),
+        ({"deletionTimestamp": told(58)}, Level.OK),
+        ({"deletionTimestamp": told(40)}, Level.ERROR),
+    ],
+    ids=[
+        "edited just now",
+        "edited long ago",
+        "reported on just now",
+        "deleted just now",
+        "deleted long ago",
     ],
 )
-def test_an_old_object_that_was_edited_just_now_may_not_have_been_looked_at(manager, level):
-    edited = migration(managedFields=[{"manager": manager, "time": told(58)}])
-    found = operator([lease("vmferry-operator", 55)], [], [edited], at(60))
+def test_an_old_object_that_was_changed_just_now_may_not_have_been_looked_at(changed, level):
+    found = operator([lease("vmferry-operator", 55)], [], [migration(**changed)], at(60))
     assert found.level == level, found
 
 
