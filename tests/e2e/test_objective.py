@@ -194,10 +194,11 @@ def test_stops_stay_within_what_the_objective_allows(measured: Measured) -> None
     for run in planned():
         granted = [each.rpartition(" → ")[2] for each in run.actions if "setMaxDowntime" in each]
         assert all(parse_duration(each) <= timedelta(seconds=MAX_DOWNTIME) for each in granted), run
-    stops = [math.inf if run.downtime is None else run.downtime for run in planned()]
+    stops = sorted(math.inf if run.downtime is None else run.downtime for run in planned())
     assert len(stops) >= 15
     assert sum(stop > MAX_DOWNTIME for stop in stops) <= len(stops) / 10
-    assert max(stops) <= 2 * MAX_DOWNTIME
+    assert stops[-2] <= 1.25 * MAX_DOWNTIME
+    assert stops[-1] <= 2 * MAX_DOWNTIME
 
 
 def test_every_guest_arrives_and_all_memory_is_intact(measured: Measured) -> None:
