@@ -71,6 +71,22 @@ class Kubectl:
         documents = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         return self.run("apply", "-f", "-", stdin=json.dumps(documents))
 
+    def is_as_wanted(self, *words: str, stdin: str | None = None) -> bool:
+        """Whether `kubectl diff --server-side` of manifests finds nothing.
+
+        It also finds what others write between its two looks: ask again.
+
+        Raises:
+            KubectlError: It can't tell.
+        """
+        try:
+            self.run("diff", "--server-side", *words, stdin=stdin)
+        except KubectlError as error:
+            if str(error) != "exit status 1":
+                raise
+            return False
+        return True
+
     def get(self, kind: str, name: str, *, namespace: str = "default") -> dict[str, Any]:
         """One object."""
         found: dict[str, Any] = json.loads(self.run("get", kind, name, "-n", namespace, "-o", "json"))

@@ -366,7 +366,7 @@ class Lab:
 
     def _knows_the_kinds(self) -> bool:
         try:
-            said = self.kubectl.run("api-resources", "--api-group=vmferry.io", "--cached=false", "-o", "name")
+            said = self.kubectl.run("api-resources", "--api-group=vmferry.io", "-o", "name")
         except KubectlError:
             return False
         return set(said.split()) >= _KINDS

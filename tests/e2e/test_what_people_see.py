@@ -14,7 +14,7 @@ from gitops_health import argo_cd, flux, kstatus
 from vmferry_api.conditions import ConditionType, is_true
 from vmferry_api.migrations import Phase
 from vmferry_lab.controlplane.kubeconfigs import client_environment
-from vmferry_lab.kubectl import KubectlError, kubectl_path
+from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.until import until
 
 CHECKOUT = Path(__file__).parents[2]
@@ -208,14 +208,7 @@ def test_what_is_applied_twice_shows_no_drift_though_the_operator_writes_all_the
 
 
 def is_as_wanted(lab, wanted):
-    """Whether `kubectl diff` says so; a drift is also what others write between its two looks."""
-    try:
-        lab.kubectl.run("diff", "--server-side", "-f", "-", stdin=json.dumps(wanted))
-    except KubectlError as error:
-        if str(error) != "exit status 1":
-            raise
-        return False
-    return True
+    return lab.kubectl.is_as_wanted("-f", "-", stdin=json.dumps(wanted))
 
 
 def generations(lab):

@@ -13,7 +13,7 @@ from doc_pages.shown import missing
 from vmferry_lab.controlplane.kubeconfigs import client_environment
 from vmferry_lab.fixtures import new_lab
 from vmferry_lab.helm import find_or_build_helm
-from vmferry_lab.kubectl import KubectlError, kubectl_path
+from vmferry_lab.kubectl import kubectl_path
 from vmferry_lab.until import until
 
 PAGE = "docs/install.md"
@@ -115,17 +115,6 @@ GROUP = """\
 """
 
 
-def is_as_applied(kubectl, ours):
-    """Whether `kubectl diff` says so; it also shows a status that a controller writes between its two looks."""
-    try:
-        kubectl.run("diff", "--server-side", "-k", str(ours))
-    except KubectlError as error:
-        if str(error) != "exit status 1":
-            raise
-        return False
-    return True
-
-
 def test_an_upgrade_as_the_page_has_it_keeps_what_is_the_cluster_s_own(kubectl, shell, own):
     patches = [{"target": {"kind": "DaemonSet"}, "patch": GROUP}]
     ours = own(resources=["vmferry/manifests/base"], patches=patches)
@@ -136,7 +125,7 @@ def test_an_upgrade_as_the_page_has_it_keeps_what_is_the_cluster_s_own(kubectl, 
             assert code == 0, said
         agents = kubectl.get("daemonset", "vmferry-agent", namespace="vmferry-system")
         assert agents["spec"]["template"]["spec"]["securityContext"]["supplementalGroups"] == [986]
-        until("nothing to differ", lambda: is_as_applied(kubectl, ours), timeout=60)
+        until("nothing to differ", lambda: kubectl.is_as_wanted("-k", str(ours)), timeout=60)
     remove(kubectl)
 
 

@@ -182,6 +182,14 @@ class CalledMigration:
         await self.source.abort(self.uuid)
         await self.fails()
 
+    async def leaves_the_target(self) -> None:
+        """Wait until the target knows nothing of it."""
+        await eventually(
+            f"{self.guest.name}: the target's half to be gone",
+            lambda: self.target.find(self.uuid),
+            lambda half: half is None,
+        )
+
     async def arrives(self) -> None:
         """See that the guest runs on on the target, with all its memory."""
         await self.is_there("Migrated")

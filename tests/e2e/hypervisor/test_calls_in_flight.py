@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from called_migration import LINK, MIB, eventually
+from called_migration import LINK, MIB
 
 from vmferry_agent.hypervisor import libvirt_hypervisor
 from vmferry_agent.hypervisor.port import HypervisorError
@@ -115,8 +115,4 @@ async def test_the_target_s_half_is_no_outgoing_migration(migrate):
     look = await migration.target.look(half)
     assert (look.sample, look.busy) == (None, False)
     await migration.aborts()
-    await eventually(
-        "the target's half to be gone",
-        lambda: migration.target.find(migration.uuid),
-        lambda half: half is None,
-    )
+    await migration.leaves_the_target()

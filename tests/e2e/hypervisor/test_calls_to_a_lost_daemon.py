@@ -154,8 +154,4 @@ async def test_a_target_s_daemon_that_dies_in_pre_copy_takes_the_migration_along
     look = await migration.look()
     assert (look.domain.state, look.sample, look.busy) == (VMState.RUNNING, None, False)
     hosts[1].start()
-    await eventually(
-        "the target's half to be gone",
-        partial(migration.target.find, migration.uuid),
-        lambda domain: domain is None,
-    )
+    await migration.leaves_the_target()
